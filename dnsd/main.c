@@ -1,0 +1,160 @@
+/* warrend: CoreDNS's command line. Flags as Go's flag package takes them: one dash or two, the
+ * value after '=' or as the next argument. */
+#include "dnsd/process.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EXIT_USAGE = 2
+};
+
+static const char usage[] = "  -conf string\n"
+                            "    \tCorefile to load (default \"Corefile\")\n"
+                            "  -dns.port string\n"
+                            "    \tDefault port (default \"53\")\n"
+                            "  -p string\n"
+                            "    \tDefault port (default \"53\")\n"
+                            "  -pidfile string\n"
+                            "    \tPath to write pid file\n"
+                            "  -plugins\n"
+                            "    \tList installed plugins\n"
+                            "  -quiet\n"
+                            "    \tQuiet mode (no initialization output)\n"
+                            "  -version\n"
+                            "    \tShow version\n";
+
+struct options {
+    struct process_options process;
+    bool plugins;
+    bool version;
+};
+
+struct flag {
+    const char *name;
+    const char **text; /* one of the two */
+    bool *on;
+};
+
+static void print_usage(const char *program)
+{
+    fprintf(stderr, "Usage of %s:\n%s", program, usage);
+}
+
+static bool parse_bool(const char *text, bool *out)
+{
+    static const char *const on[] = {"1", "t", "T", "TRUE", "true", "True"};
+    static const char *const off[] = {"0", "f", "F", "FALSE", "false", "False"};
+    for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++) {
+        if (strcmp(text, on[i]) == 0 || strcmp(text, off[i]) == 0) {
+            *out = strcmp(text, on[i]) == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The value of a flag that takes one, from behind its '=' or from the next argument. */
+static const char *flag_value(const char *equals, int argc, char **argv, int *index)
+{
+    if (equals != NULL)
+        return equals + 1;
+    if (*index + 1 >= argc)
+        return NULL;
+    return argv[++*index];
+}
+
+/* Sets one flag. Returns -1 to go on, else the exit code. */
+static int set_flag(const struct flag *flags, size_t count, int argc, char **argv, int *index)
+{
+    const char *argument = argv[*index];
+    const char *name = argument + (argument[1] == '-' ? 2 : 1);
+    const char *equals = strchr(name, '=');
+    size_t size = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    if (size == 0 || name[0] == '-') {
+        fprintf(stderr, "bad flag syntax: %s\n", argument);
+        print_usage(argv[0]);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(flags[i].name) != size || memcmp(flags[i].name, name, size) != 0)
+            continue;
+        if (flags[i].on != NULL) {
+            if (equals == NULL) {
+                *flags[i].on = true;
+                return -1;
+            }
+            if (parse_bool(equals + 1, flags[i].on))
+                return -1;
+            fprintf(stderr, "invalid boolean value \"%s\" for -%s: parse error\n", equals + 1,
+                    flags[i].name);
+            print_usage(argv[0]);
+            return EXIT_USAGE;
+        }
+        const char *value = flag_value(equals, argc, argv, index);
+        if (value != NULL) {
+            *flags[i].text = value;
+            return -1;
+        }
+        fprintf(stderr, "flag needs an argument: -%s\n", flags[i].name);
+        print_usage(argv[0]);
+        return EXIT_USAGE;
+    }
+    bool is_help = (size == 1 && name[0] == 'h') || (size == 4 && memcmp(name, "help", 4) == 0);
+    if (!is_help)
+        fprintf(stderr, "flag provided but not defined: -%.*s\n", (int)size, name);
+    print_usage(argv[0]);
+    return is_help ? EXIT_SUCCESS : EXIT_USAGE;
+}
+
+static int refuse_arguments(int argc, char **argv, int first)
+{
+    fputs("extra command line arguments: [", stderr);
+    for (int i = first; i < argc; i++)
+        fprintf(stderr, "%s%s", i > first ? " " : "", argv[i]);
+    fputs("]\n", stderr);
+    return EXIT_FAILURE;
+}
+
+static int print_and_exit(void (*text)(struct strbuf *out))
+{
+    struct strbuf out = STRBUF_EMPTY;
+    text(&out);
+    fputs(strbuf_str(&out), stdout);
+    strbuf_fini(&out);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.process = {.default_port = "53"}};
+    const struct flag flags[] = {
+        {"conf", &options.process.conf, NULL},
+        {"dns.port", &options.process.default_port, NULL},
+        {"p", &options.process.default_port, NULL},
+        {"pidfile", &options.process.pid_file, NULL},
+        {"plugins", NULL, &options.plugins},
+        {"quiet", NULL, &options.process.quiet},
+        {"version", NULL, &options.version},
+    };
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            i++;
+            break;
+        }
+        int code = set_flag(flags, sizeof(flags) / sizeof(flags[0]), argc, argv, &i);
+        if (code >= 0)
+            return code;
+    }
+    if (i < argc)
+        return refuse_arguments(argc, argv, i);
+    if (options.version)
+        return print_and_exit(process_version);
+    if (options.plugins)
+        return print_and_exit(process_plugins);
+    return process_run(&options.process);
+}

@@ -1,0 +1,493 @@
+#include "dnsd/process.h"
+
+#include "dnsd/directives.h"
+#include "dnsd/instance.h"
+#include "dnsd/rcu.h"
+#include "dnsd/tcp.h"
+
+#include "base/log.h"
+#include "base/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum {
+    EXIT_STOPPED = 0,
+    EXIT_START_FAILED = 1,
+    EXIT_FORCED = 2,
+};
+
+enum signal_index {
+    ON_TERM,
+    ON_INT,
+    ON_QUIT,
+    ON_USR1,
+    ON_USR2,
+    SIGNAL_COUNT,
+};
+
+static const int signal_numbers[SIGNAL_COUNT] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
+
+struct process {
+    const struct process_options *options;
+    struct dnsd dnsd;
+    struct instance *instance;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNAL_COUNT];
+    uv_async_t reload_wanted;
+    bool is_stopping;
+    struct strbuf text; /* the Corefile that is being served */
+    const char *name;   /* what messages call it */
+    const char *path;   /* to read it again; NULL: it came from standard input, or is the default */
+
+    pthread_mutex_t lock; /* the rest */
+    struct strbuf wanted;
+    bool is_wanted;
+    process_reload_failed_fn *failed;
+    void *failed_context;
+};
+
+/* --- the Corefile's source -------------------------------------------------------------------- */
+
+/* strerror as Go prints it: with a small first letter. */
+static void add_errno_text(struct strbuf *out, int error_number)
+{
+    const char *text = strerror(error_number);
+    char first = text[0];
+    strbuf_add_char(out, (char)(first >= 'A' && first <= 'Z' ? first - 'A' + 'a' : first));
+    strbuf_add_str(out, text + 1);
+}
+
+static enum err read_all(int fd, const char *path, struct strbuf *text, struct strbuf *error)
+{
+    char buffer[16384];
+    for (;;) {
+        ssize_t n = read(fd, buffer, sizeof(buffer));
+        if (n == 0)
+            return text->failed ? ERR_NO_MEMORY : OK;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            strbuf_add_format(error, "read %s: ", path);
+            add_errno_text(error, errno);
+            return err_from_errno(errno);
+        }
+        strbuf_add(text, buffer, (size_t)n);
+        if (text->size > CORE_FILE_MAX_SIZE) {
+            strbuf_add_format(error, "read %s: larger than %d bytes", path, CORE_FILE_MAX_SIZE);
+            return ERR_LIMIT;
+        }
+    }
+}
+
+static enum err read_file(const char *path, struct strbuf *text, struct strbuf *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        enum err e = err_from_errno(errno);
+        strbuf_add_format(error, "open %s: ", path);
+        add_errno_text(error, errno);
+        return e;
+    }
+    enum err e = read_all(fd, path, text, error);
+    close(fd);
+    return e;
+}
+
+static bool stdin_is_piped(void)
+{
+    struct stat st;
+    return fstat(STDIN_FILENO, &st) == 0 && !S_ISCHR(st.st_mode);
+}
+
+/* Where the Corefile comes from, and its text. Messages as CoreDNS's. */
+static enum err load_source(struct process *p, struct strbuf *error)
+{
+    const char *conf = p->options->conf;
+    struct strbuf why = STRBUF_EMPTY;
+    enum err e = OK;
+    p->name = "Corefile";
+    if (conf == NULL || conf[0] == '\0') {
+        if (access("Corefile", F_OK) == 0 || errno != ENOENT) {
+            p->path = "Corefile";
+            e = read_file(p->path, &p->text, &why);
+            if (e != OK)
+                strbuf_add_format(error, "loading Caddyfile via default: %s", strbuf_str(&why));
+        }
+    } else if (strcmp(conf, "stdin") == 0) {
+        if (stdin_is_piped()) {
+            p->name = "/dev/stdin";
+            e = read_all(STDIN_FILENO, p->name, &p->text, &why);
+        }
+        if (e != OK)
+            strbuf_add_format(error, "loading Caddyfile via flag: %s", strbuf_str(&why));
+    } else {
+        p->name = p->path = conf;
+        e = read_file(conf, &p->text, &why);
+        if (e != OK)
+            strbuf_add_format(error, "loading Caddyfile via flag: %s", strbuf_str(&why));
+    }
+    strbuf_fini(&why);
+    return e;
+}
+
+enum err process_read_source(struct process *p, struct strbuf *text, struct strbuf *error)
+{
+    if (p->path != NULL)
+        return read_file(p->path, text, error);
+    pthread_mutex_lock(&p->lock);
+    strbuf_add(text, strbuf_str(&p->text), p->text.size);
+    pthread_mutex_unlock(&p->lock);
+    return text->failed ? ERR_NO_MEMORY : OK;
+}
+
+const char *process_source_name(const struct process *p)
+{
+    return p->name;
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+/* CoreDNS's Instance.Restart. The error's text is the bare reason. */
+static enum err restart(struct process *p, const char *text, size_t size, struct strbuf *error)
+{
+    log_line(LOG_INFO, "Reloading");
+    struct instance *next;
+    enum err e = instance_load(&next, &p->dnsd, p->name, text, size, p->instance, error);
+    if (e == OK) {
+        e = instance_start(next, error);
+        if (e != OK)
+            instance_destroy(next);
+    }
+    if (e != OK) {
+        log_line(LOG_ERROR, "Restart failed: %s", strbuf_str(error));
+        return e;
+    }
+    struct instance *old = p->instance;
+    p->instance = next;
+    pthread_mutex_lock(&p->lock);
+    struct strbuf copy = STRBUF_EMPTY;
+    strbuf_add(&copy, text, size);
+    strbuf_fini(&p->text);
+    p->text = copy;
+    pthread_mutex_unlock(&p->lock);
+    instance_stop(old, true);
+    instance_destroy(old);
+    instance_started(next);
+    log_line(LOG_INFO, "Reloading complete");
+    return OK;
+}
+
+static void reload_by_signal(struct process *p)
+{
+    log_line(LOG_INFO, "SIGUSR1: Reloading");
+    struct strbuf text = STRBUF_EMPTY, error = STRBUF_EMPTY;
+    if (process_read_source(p, &text, &error) != OK)
+        log_line(LOG_ERROR, "SIGUSR1: loading updated Caddyfile: %s", strbuf_str(&error));
+    else if (restart(p, strbuf_str(&text), text.size, &error) != OK)
+        log_line(LOG_ERROR, "SIGUSR1: starting with listener file descriptors: %s",
+                 strbuf_str(&error));
+    strbuf_fini(&text);
+    strbuf_fini(&error);
+}
+
+static void reload_by_request(uv_async_t *async)
+{
+    struct process *p = async->data;
+    pthread_mutex_lock(&p->lock);
+    bool is_wanted = p->is_wanted;
+    struct strbuf text = p->wanted;
+    process_reload_failed_fn *failed = p->failed;
+    void *context = p->failed_context;
+    p->wanted = STRBUF_EMPTY;
+    pthread_mutex_unlock(&p->lock);
+    if (is_wanted && !p->is_stopping) {
+        struct strbuf why = STRBUF_EMPTY, error = STRBUF_EMPTY;
+        if (restart(p, strbuf_str(&text), text.size, &why) != OK && failed != NULL) {
+            strbuf_add_format(&error, "starting with listener file descriptors: %s",
+                              strbuf_str(&why));
+            failed(context, strbuf_str(&error));
+        }
+        strbuf_fini(&why);
+        strbuf_fini(&error);
+    }
+    strbuf_fini(&text);
+    pthread_mutex_lock(&p->lock);
+    p->is_wanted = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool process_request_reload(struct process *p, const char *text, size_t size,
+                            process_reload_failed_fn *failed, void *context)
+{
+    bool ok = false;
+    pthread_mutex_lock(&p->lock);
+    if (!p->is_wanted) {
+        strbuf_clear(&p->wanted);
+        strbuf_add(&p->wanted, text, size);
+        ok = !p->wanted.failed;
+        p->is_wanted = ok;
+        p->failed = failed;
+        p->failed_context = context;
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (ok)
+        uv_async_send(&p->reload_wanted);
+    return ok;
+}
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static void remove_pid_file(const struct process *p)
+{
+    if (p->options->pid_file != NULL)
+        (void)unlink(p->options->pid_file);
+}
+
+static void close_handle(uv_handle_t *handle, void *context UNUSED)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* The instance stops (with what its directives do at the end, such as health's lameduck), then the
+ * loop runs out of handles. */
+static void stop(struct process *p)
+{
+    if (p->is_stopping)
+        return;
+    p->is_stopping = true;
+    remove_pid_file(p);
+    instance_stop(p->instance, false);
+    instance_destroy(p->instance);
+    p->instance = NULL;
+    for (size_t i = 0; i < SIGNAL_COUNT; i++)
+        close_handle((uv_handle_t *)&p->signals[i], NULL);
+    close_handle((uv_handle_t *)&p->reload_wanted, NULL);
+}
+
+static void quit(struct process *p, int code)
+{
+    remove_pid_file(p);
+    _exit(code);
+}
+
+/* While a graceful stop is under way the loop does not run: a second interrupt comes here. */
+static void force_quit(int number UNUSED)
+{
+    static const char line[] = "[INFO] SIGINT: Force quit\n";
+    ssize_t ignored = write(STDOUT_FILENO, line, sizeof(line) - 1);
+    (void)ignored;
+    _exit(EXIT_FORCED);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct process *p = handle->data;
+    switch (number) {
+    case SIGTERM:
+        log_line(LOG_INFO, "SIGTERM: Shutting down servers then terminating");
+        stop(p);
+        break;
+    case SIGINT:
+        log_line(LOG_INFO, "SIGINT: Shutting down");
+        signal(SIGINT, force_quit);
+        stop(p);
+        break;
+    case SIGQUIT:
+        log_line(LOG_INFO, "SIGQUIT: Quitting process immediately");
+        quit(p, EXIT_STOPPED);
+        break;
+    case SIGUSR1:
+        reload_by_signal(p);
+        break;
+    case SIGUSR2:
+        log_line(LOG_INFO, "SIGUSR2: Upgrading");
+        log_line(LOG_ERROR, "SIGUSR2: upgrading: not available, restart the process instead");
+        break;
+    default:
+        break;
+    }
+}
+
+static void watch_signals(struct process *p)
+{
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        uv_signal_init(&p->loop, &p->signals[i]);
+        p->signals[i].data = p;
+        uv_signal_start(&p->signals[i], on_signal, signal_numbers[i]);
+    }
+    uv_async_init(&p->loop, &p->reload_wanted, reload_by_request);
+    p->reload_wanted.data = p;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static size_t worker_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    if (count < 1)
+        return 1;
+    return count < PROCESS_DEFAULT_WORKERS_MAX ? (size_t)count : PROCESS_DEFAULT_WORKERS_MAX;
+}
+
+static void write_pid_file(const struct process *p)
+{
+    const char *path = p->options->pid_file;
+    if (path == NULL)
+        return;
+    FILE *f = fopen(path, "we");
+    bool ok = f != NULL && fprintf(f, "%ld\n", (long)getpid()) > 0;
+    int saved = errno;
+    if (f != NULL && fclose(f) != 0) {
+        ok = false;
+        saved = errno;
+    }
+    if (!ok) {
+        struct strbuf text = STRBUF_EMPTY;
+        add_errno_text(&text, saved);
+        log_line(LOG_ERROR, "Could not write pidfile: open %s: %s", path, strbuf_str(&text));
+        strbuf_fini(&text);
+    }
+}
+
+void process_version(struct strbuf *out)
+{
+    /* What a user of CoreDNS greps for, then what this really is. */
+    strbuf_add_str(out, "CoreDNS-1.11.1\nlinux/"
+#if defined(__x86_64__)
+                        "amd64"
+#elif defined(__aarch64__)
+                        "arm64"
+#elif defined(__arm__)
+                        "arm"
+#else
+                        "unknown"
+#endif
+                        ", warren, " WARREN_VERSION "\n");
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    const char *const *sa = a, *const *sb = b;
+    return strcmp(*sa, *sb);
+}
+
+void process_plugins(struct strbuf *out)
+{
+    strbuf_add_str(
+        out, "Server types:\n  dns\n\nCaddyfile loaders:\n  flag\n  default\n\nOther plugins:\n");
+    const char **names = calloc(directive_count, sizeof(*names));
+    size_t count = 0;
+    for (size_t i = 0; names != NULL && i < directive_count; i++)
+        if (directives[i].setup != NULL)
+            names[count++] = directives[i].name;
+    if (names != NULL)
+        qsort(names, count, sizeof(*names), compare_text);
+    for (size_t i = 0; i < count; i++)
+        strbuf_add_format(out, "  dns.%s\n", names[i]);
+    strbuf_add_char(out, '\n');
+    free(names);
+}
+
+static void print(struct strbuf *text)
+{
+    log_raw(strbuf_str(text), text->size);
+    strbuf_clear(text);
+}
+
+static enum err start(struct process *p, struct strbuf *error)
+{
+    enum err e = load_source(p, error);
+    if (e == OK)
+        e = instance_load(&p->instance, &p->dnsd, p->name, strbuf_str(&p->text), p->text.size, NULL,
+                          error);
+    if (e != OK)
+        return e;
+    e = instance_start(p->instance, error);
+    if (e != OK) {
+        instance_destroy(p->instance);
+        p->instance = NULL;
+        return e;
+    }
+    struct strbuf lines = STRBUF_EMPTY;
+    instance_describe(p->instance, &lines);
+    if (!p->options->quiet)
+        print(&lines);
+    strbuf_clear(&lines);
+    write_pid_file(p);
+    instance_started(p->instance);
+    process_version(&lines);
+    if (!p->options->quiet)
+        print(&lines);
+    strbuf_fini(&lines);
+    return OK;
+}
+
+static enum err process_init(struct process *p, const struct process_options *options)
+{
+    p->options = options;
+    pthread_mutex_init(&p->lock, NULL);
+    if (uv_loop_init(&p->loop) != 0)
+        return ERR_NO_MEMORY;
+    p->dnsd.workers = worker_count();
+    p->dnsd.default_port = options->default_port;
+    p->dnsd.process = p;
+    enum err e = metrics_create(&p->dnsd.metrics);
+    if (e == OK)
+        e = tcp_pool_create(&p->dnsd.pool, &p->loop);
+    return e;
+}
+
+static void process_fini(struct process *p)
+{
+    tcp_pool_destroy(p->dnsd.pool);
+    if (p->dnsd.metrics != NULL)
+        metrics_destroy(p->dnsd.metrics);
+    (void)uv_loop_close(&p->loop);
+    strbuf_fini(&p->text);
+    strbuf_fini(&p->wanted);
+    pthread_mutex_destroy(&p->lock);
+}
+
+int process_run(const struct process_options *options)
+{
+    struct process *p = calloc(1, sizeof(*p));
+    struct strbuf error = STRBUF_EMPTY;
+    int code = EXIT_START_FAILED;
+    if (p == NULL) {
+        fprintf(stderr, "warrend: %s\n", err_text(ERR_NO_MEMORY));
+        return code;
+    }
+    rcu_register_thread();
+    enum err e = process_init(p, options);
+    if (e != OK)
+        strbuf_add_str(&error, err_text(e));
+    if (e == OK) {
+        watch_signals(p);
+        e = start(p, &error);
+    }
+    if (e == OK) {
+        uv_run(&p->loop, UV_RUN_DEFAULT);
+        code = EXIT_STOPPED;
+    } else {
+        fprintf(stderr, "%s\n", strbuf_str(&error));
+        uv_walk(&p->loop, close_handle, NULL);
+        uv_run(&p->loop, UV_RUN_DEFAULT);
+    }
+    process_fini(p);
+    rcu_unregister_thread();
+    strbuf_fini(&error);
+    free(p);
+    return code;
+}

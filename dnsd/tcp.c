@@ -1,0 +1,506 @@
+#include "dnsd/tcp.h"
+
+#include "dnsd/rcu.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    FRAME_LENGTH_SIZE = 2
+};
+
+struct connection {
+    uv_tcp_t stream;
+    uv_timer_t timer;
+    uv_write_t write;
+    struct tcp_listener *owner;
+    struct connection *older, *newer;   /* in the pool's list, by last activity */
+    struct connection *previous, *next; /* of the same listener */
+    struct ip_endpoint remote, local;
+    unsigned open_handles;
+    bool is_closing;
+    bool is_writing;
+    uint8_t *input; /* bytes of frames not answered yet; NULL: none */
+    size_t input_size;
+    size_t input_capacity;
+    uint8_t *unsent; /* what a write under way still needs */
+};
+
+struct tcp_listener {
+    struct tcp_pool *pool;
+    uv_tcp_t stream;
+    struct listener const *const *listener;
+    struct connection *connections;
+    bool is_closed; /* its handle is */
+    bool is_closing;
+    void (*done)(void *context);
+    void *done_context;
+};
+
+struct tcp_pool {
+    uv_loop_t *loop;
+    struct connection *oldest, *newest;
+    size_t count;
+    size_t limit;
+    struct query query;
+    struct arena arena;
+    uint8_t in[TCP_READ_SIZE];
+    uint8_t out[TCP_BATCH_MAX_SIZE + FRAME_LENGTH_SIZE + DNS_MAX_MESSAGE_SIZE];
+};
+
+static void connection_serve(struct connection *c);
+
+/* --- the pool --------------------------------------------------------------------------------- */
+
+/* Descriptors are the scarce thing: take as many as the hard limit gives. */
+static size_t connection_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return 512;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * TCP_RESERVED_FILES)
+        return TCP_RESERVED_FILES;
+    size_t limit = (size_t)files.rlim_cur - TCP_RESERVED_FILES;
+    return limit < TCP_MAX_CONNECTIONS ? limit : TCP_MAX_CONNECTIONS;
+}
+
+enum err tcp_pool_create(struct tcp_pool **out, uv_loop_t *loop)
+{
+    struct tcp_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL)
+        return ERR_NO_MEMORY;
+    pool->loop = loop;
+    pool->limit = connection_limit();
+    arena_init(&pool->arena, SERVER_QUERY_ARENA_LIMIT);
+    *out = pool;
+    return OK;
+}
+
+void tcp_pool_destroy(struct tcp_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    assert(pool->count == 0);
+    arena_fini(&pool->arena);
+    free(pool);
+}
+
+size_t tcp_pool_connection_count(const struct tcp_pool *pool)
+{
+    return pool->count;
+}
+
+static void pool_append(struct tcp_pool *pool, struct connection *c)
+{
+    c->older = pool->newest;
+    c->newer = NULL;
+    if (pool->newest != NULL)
+        pool->newest->newer = c;
+    else
+        pool->oldest = c;
+    pool->newest = c;
+}
+
+static void pool_remove(struct tcp_pool *pool, struct connection *c)
+{
+    if (c->older != NULL)
+        c->older->newer = c->newer;
+    else
+        pool->oldest = c->newer;
+    if (c->newer != NULL)
+        c->newer->older = c->older;
+    else
+        pool->newest = c->older;
+}
+
+/* --- closing ---------------------------------------------------------------------------------- */
+
+static void listener_free_if_done(struct tcp_listener *t)
+{
+    if (!t->is_closed || t->connections != NULL)
+        return;
+    if (t->done != NULL)
+        t->done(t->done_context);
+    free(t);
+}
+
+static void connection_handle_closed(uv_handle_t *handle)
+{
+    struct connection *c = handle->data;
+    if (--c->open_handles > 0)
+        return;
+    struct tcp_listener *t = c->owner;
+    if (c->previous != NULL)
+        c->previous->next = c->next;
+    else
+        t->connections = c->next;
+    if (c->next != NULL)
+        c->next->previous = c->previous;
+    free(c->input);
+    free(c->unsent);
+    free(c);
+    listener_free_if_done(t);
+}
+
+static void connection_close(struct connection *c)
+{
+    if (c->is_closing)
+        return;
+    c->is_closing = true;
+    pool_remove(c->owner->pool, c);
+    c->owner->pool->count--;
+    uv_close((uv_handle_t *)&c->stream, connection_handle_closed);
+    uv_close((uv_handle_t *)&c->timer, connection_handle_closed);
+}
+
+static void connection_timed_out(uv_timer_t *timer)
+{
+    connection_close(timer->data);
+}
+
+static void connection_set_deadline(struct connection *c, unsigned timeout_ms)
+{
+    uv_timer_start(&c->timer, connection_timed_out, timeout_ms, 0);
+}
+
+/* --- answering -------------------------------------------------------------------------------- */
+
+static void input_consume(struct connection *c, size_t size)
+{
+    c->input_size -= size;
+    if (c->input_size == 0) {
+        free(c->input); /* an idle connection holds no buffer */
+        c->input = NULL;
+        c->input_capacity = 0;
+    } else {
+        memmove(c->input, c->input + size, c->input_size);
+    }
+}
+
+/* At most one read and one incomplete frame are ever held. */
+static bool input_append(struct connection *c, const uint8_t *data, size_t size)
+{
+    size_t needed = c->input_size + size;
+    assert(needed <= 2 * (FRAME_LENGTH_SIZE + DNS_MAX_MESSAGE_SIZE) + 2 * TCP_READ_SIZE);
+    if (needed > c->input_capacity) {
+        uint8_t *grown = realloc(c->input, needed);
+        if (grown == NULL)
+            return false;
+        c->input = grown;
+        c->input_capacity = needed;
+    }
+    memcpy(c->input + c->input_size, data, size);
+    c->input_size = needed;
+    return true;
+}
+
+static void answer_frame(struct connection *c, const struct listener *listener,
+                         const uint8_t *message, size_t size, size_t *out_size)
+{
+    struct tcp_pool *pool = c->owner->pool;
+    struct query *q = &pool->query;
+    uint8_t *frame = pool->out + *out_size;
+    q->proto = QUERY_TCP;
+    q->remote = c->remote;
+    q->local = c->local;
+    q->listener = listener;
+    q->arena = &pool->arena;
+    q->out = frame + FRAME_LENGTH_SIZE;
+    q->out_capacity = DNS_MAX_MESSAGE_SIZE;
+    server_answer(q, message, size);
+    arena_reset(&pool->arena);
+    if (q->out_size == 0)
+        return;
+    frame[0] = (uint8_t)(q->out_size >> 8);
+    frame[1] = (uint8_t)q->out_size;
+    *out_size += FRAME_LENGTH_SIZE + q->out_size;
+}
+
+/* Answers complete frames until they end or a batch is full. Returns the octets used of DATA. */
+static size_t answer_frames(struct connection *c, const uint8_t *data, size_t size,
+                            size_t *out_size)
+{
+    size_t used = 0;
+    *out_size = 0;
+    rcu_read_lock();
+    const struct listener *listener = rcu_dereference(*c->owner->listener);
+    while (size - used >= FRAME_LENGTH_SIZE && *out_size < TCP_BATCH_MAX_SIZE) {
+        size_t frame_size = (size_t)data[used] << 8 | data[used + 1];
+        if (size - used - FRAME_LENGTH_SIZE < frame_size)
+            break;
+        answer_frame(c, listener, data + used + FRAME_LENGTH_SIZE, frame_size, out_size);
+        used += FRAME_LENGTH_SIZE + frame_size;
+    }
+    if (used > 0)
+        connection_set_deadline(c, listener->idle_timeout_ms);
+    rcu_read_unlock();
+    return used;
+}
+
+static unsigned write_timeout(const struct connection *c)
+{
+    rcu_read_lock();
+    unsigned timeout_ms = rcu_dereference(*c->owner->listener)->write_timeout_ms;
+    rcu_read_unlock();
+    return timeout_ms;
+}
+
+static void connection_alloc(uv_handle_t *handle, size_t suggested UNUSED, uv_buf_t *buffer)
+{
+    struct connection *c = handle->data;
+    *buffer = uv_buf_init((char *)c->owner->pool->in, TCP_READ_SIZE);
+}
+
+static void connection_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer);
+
+static void connection_written(uv_write_t *write, int status)
+{
+    struct connection *c = write->data;
+    free(c->unsent);
+    c->unsent = NULL;
+    c->is_writing = false;
+    if (status != 0 || c->is_closing) {
+        connection_close(c);
+        return;
+    }
+    rcu_read_lock();
+    unsigned idle_ms = rcu_dereference(*c->owner->listener)->idle_timeout_ms;
+    rcu_read_unlock();
+    connection_set_deadline(c, idle_ms);
+    connection_serve(c);
+}
+
+/* Sends the pool's out buffer: in one write(2) where the socket takes it, else the rest later, and
+ * nothing more is read from this client until then. False when the connection is being closed. */
+static bool connection_send(struct connection *c, size_t size)
+{
+    struct tcp_pool *pool = c->owner->pool;
+    uv_buf_t buffer = uv_buf_init((char *)pool->out, (unsigned)size);
+    int sent = uv_try_write((uv_stream_t *)&c->stream, &buffer, 1);
+    if (sent == (int)size)
+        return true;
+    if (sent < 0 && sent != UV_EAGAIN) {
+        connection_close(c);
+        return false;
+    }
+    size_t done = sent > 0 ? (size_t)sent : 0;
+    c->unsent = malloc(size - done);
+    if (c->unsent == NULL) {
+        connection_close(c);
+        return false;
+    }
+    memcpy(c->unsent, pool->out + done, size - done);
+    uv_buf_t rest = uv_buf_init((char *)c->unsent, (unsigned)(size - done));
+    c->write.data = c;
+    if (uv_write(&c->write, (uv_stream_t *)&c->stream, &rest, 1, connection_written) != 0) {
+        connection_close(c);
+        return false;
+    }
+    c->is_writing = true;
+    uv_read_stop((uv_stream_t *)&c->stream);
+    connection_set_deadline(c, write_timeout(c));
+    return true;
+}
+
+/* Answers what is in the connection's own input, batch by batch, then goes on reading. */
+static void connection_serve(struct connection *c)
+{
+    while (c->input_size > 0) {
+        size_t out_size;
+        size_t used = answer_frames(c, c->input, c->input_size, &out_size);
+        if (used == 0)
+            break;
+        input_consume(c, used);
+        if (out_size > 0 && !connection_send(c, out_size))
+            return;
+        if (c->is_writing)
+            return;
+    }
+    if (uv_read_start((uv_stream_t *)&c->stream, connection_alloc, connection_read) != 0)
+        connection_close(c);
+}
+
+static void connection_received(struct connection *c, const uint8_t *data, size_t size)
+{
+    pool_remove(c->owner->pool, c);
+    pool_append(c->owner->pool, c);
+    if (c->input_size == 0) {
+        /* The usual case: whole frames, answered where they were read. */
+        size_t out_size;
+        size_t used = answer_frames(c, data, size, &out_size);
+        if (used < size && !input_append(c, data + used, size - used)) {
+            connection_close(c);
+            return;
+        }
+        if (out_size > 0 && !connection_send(c, out_size))
+            return;
+        if (!c->is_writing && used > 0 && c->input_size > 0)
+            connection_serve(c);
+        return;
+    }
+    if (!input_append(c, data, size)) {
+        connection_close(c);
+        return;
+    }
+    connection_serve(c);
+}
+
+static void connection_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+{
+    struct connection *c = stream->data;
+    if (size > 0)
+        connection_received(c, (const uint8_t *)buffer->base, (size_t)size);
+    else if (size < 0)
+        connection_close(c);
+}
+
+/* --- accepting -------------------------------------------------------------------------------- */
+
+static bool connection_addresses(struct connection *c)
+{
+    struct sockaddr_storage sa;
+    int size = sizeof(sa);
+    if (uv_tcp_getpeername(&c->stream, (struct sockaddr *)&sa, &size) != 0 ||
+        ip_endpoint_from_sockaddr(&c->remote, (struct sockaddr *)&sa, (size_t)size) != OK)
+        return false;
+    size = sizeof(sa);
+    if (uv_tcp_getsockname(&c->stream, (struct sockaddr *)&sa, &size) != 0 ||
+        ip_endpoint_from_sockaddr(&c->local, (struct sockaddr *)&sa, (size_t)size) != OK)
+        return false;
+    c->remote.addr = ip_unmap(c->remote.addr);
+    c->local.addr = ip_unmap(c->local.addr);
+    return true;
+}
+
+static struct connection *connection_create(struct tcp_listener *t)
+{
+    struct connection *c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return NULL;
+    c->owner = t;
+    c->open_handles = 2;
+    uv_tcp_init(t->pool->loop, &c->stream);
+    uv_timer_init(t->pool->loop, &c->timer);
+    c->stream.data = c;
+    c->timer.data = c;
+    c->next = t->connections;
+    if (c->next != NULL)
+        c->next->previous = c;
+    t->connections = c;
+    t->pool->count++;
+    pool_append(t->pool, c);
+    return c;
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct tcp_listener *t = server->data;
+    struct tcp_pool *pool = t->pool;
+    if (status != 0)
+        return; /* out of descriptors: libuv has turned the client away */
+    if (pool->count >= pool->limit)
+        connection_close(pool->oldest);
+    struct connection *c = connection_create(t);
+    if (c == NULL)
+        return;
+    if (uv_accept(server, (uv_stream_t *)&c->stream) != 0 || !connection_addresses(c)) {
+        connection_close(c);
+        return;
+    }
+    uv_tcp_nodelay(&c->stream, 1);
+    rcu_read_lock();
+    unsigned read_ms = rcu_dereference(*t->listener)->read_timeout_ms;
+    rcu_read_unlock();
+    connection_set_deadline(c, read_ms);
+    connection_serve(c);
+}
+
+static int bind_socket(const struct ip_endpoint *endpoint, int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    bool is_wildcard = endpoint->addr.family == IP_NONE;
+    int on = 1, v6_only = !is_wildcard;
+    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+              setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
+    if (family == AF_INET6)
+        ok = ok && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) == 0;
+    struct ip_endpoint at = *endpoint;
+    if (is_wildcard)
+        at.addr.family = family == AF_INET6 ? IP_V6 : IP_V4;
+    struct sockaddr_storage sa;
+    socklen_t size = ip_endpoint_to_sockaddr(&at, &sa);
+    if (!ok || bind(fd, (struct sockaddr *)&sa, size) != 0 || listen(fd, SOMAXCONN) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+enum err tcp_listener_open(struct tcp_listener **out, struct tcp_pool *pool,
+                           const struct ip_endpoint *endpoint, int *errno_out)
+{
+    int fd = bind_socket(endpoint, endpoint->addr.family == IP_V4 ? AF_INET : AF_INET6);
+    if (fd < 0 && endpoint->addr.family == IP_NONE &&
+        (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+        fd = bind_socket(endpoint, AF_INET);
+    if (fd < 0) {
+        *errno_out = errno;
+        return err_from_errno(*errno_out);
+    }
+    struct tcp_listener *t = calloc(1, sizeof(*t));
+    if (t == NULL) {
+        close(fd);
+        *errno_out = ENOMEM;
+        return ERR_NO_MEMORY;
+    }
+    t->pool = pool;
+    uv_tcp_init(pool->loop, &t->stream);
+    t->stream.data = t;
+    int failed = uv_tcp_open(&t->stream, fd);
+    if (failed != 0) {
+        close(fd);
+        *errno_out = -failed;
+        tcp_listener_close(t, NULL, NULL);
+        return ERR_IO;
+    }
+    *out = t;
+    return OK;
+}
+
+enum err tcp_listener_start(struct tcp_listener *t, struct listener const *const *listener)
+{
+    t->listener = listener;
+    return uv_listen((uv_stream_t *)&t->stream, SOMAXCONN, on_connection) == 0 ? OK : ERR_IO;
+}
+
+static void listener_closed(uv_handle_t *handle)
+{
+    struct tcp_listener *t = handle->data;
+    t->is_closed = true;
+    listener_free_if_done(t);
+}
+
+void tcp_listener_close(struct tcp_listener *t, void (*done)(void *context), void *context)
+{
+    assert(!t->is_closing);
+    t->is_closing = true;
+    t->done = done;
+    t->done_context = context;
+    for (struct connection *c = t->connections; c != NULL; c = c->next)
+        connection_close(c);
+    uv_close((uv_handle_t *)&t->stream, listener_closed);
+}

@@ -1,0 +1,47 @@
+/* DNS over TCP on the main loop (RFC 7766): pipelined queries, one write per batch of replies.
+ *
+ * Model: a connection reads frames (two octets of length, a message); every complete frame of one
+ * read is answered in order into one buffer that goes out in one write. A connection has one
+ * deadline at a time, as in CoreDNS: the first message must be complete within the read time-out,
+ * each further one within the idle time-out, a write within the write time-out.
+ *
+ * Bounds: TCP_MAX_CONNECTIONS (or what the file limit leaves); at the bound the connection that has
+ * been idle longest is closed for the new one. A client that does not read is not read from. */
+#ifndef WARREN_DNSD_TCP_H
+#define WARREN_DNSD_TCP_H
+
+#include "base/err.h"
+#include "dnsd/server.h"
+
+#include <uv.h>
+
+enum {
+    TCP_MAX_CONNECTIONS = 20000,
+    TCP_READ_SIZE = 64 << 10, /* one read */
+    TCP_BATCH_MAX_SIZE =
+        256 << 10,            /* replies written at once; further queries wait for the write */
+    TCP_RESERVED_FILES = 128, /* descriptors kept for everything else */
+};
+
+/* What all TCP listeners of a process share: the loop, the buffers, the connections and their
+ * bound. */
+struct tcp_pool;
+struct tcp_listener;
+
+enum err tcp_pool_create(struct tcp_pool **out, uv_loop_t *loop) MUST_CHECK;
+/* After the loop has closed every listener and connection. */
+void tcp_pool_destroy(struct tcp_pool *pool);
+/* Connections open now. */
+size_t tcp_pool_connection_count(const struct tcp_pool *pool);
+
+/* Binds and listens but accepts nothing yet. Errors as udp_worker_open. */
+enum err tcp_listener_open(struct tcp_listener **out, struct tcp_pool *pool,
+                           const struct ip_endpoint *endpoint, int *errno_out) MUST_CHECK;
+enum err tcp_listener_start(struct tcp_listener *t,
+                            struct listener const *const *listener) MUST_CHECK;
+/* Closes the listener and its connections, what was answered but not yet sent excepted; frees
+ * itself when the loop has closed them, then calls DONE(CONTEXT). *listener is not read after the
+ * return. */
+void tcp_listener_close(struct tcp_listener *t, void (*done)(void *context), void *context);
+
+#endif

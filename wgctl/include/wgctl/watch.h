@@ -1,0 +1,48 @@
+/* A reader that notices changes of a device by itself.
+ *
+ * The kernel announces neither roaming nor handshakes, so a thread reads the device at an interval
+ * (WGCTL_WATCH_INTERVAL_MS; longer when a read is so dear that it would take more than 4 percent of
+ * a core, but never beyond WGCTL_WATCH_MAX_INTERVAL_MS, so a change is seen within a second) and
+ * tells its owner when what DNS publishes changed (wg_device_same_published), when the device
+ * became unreadable, and when it healed. One thread per device: a hung userspace socket delays
+ * nobody else. */
+#ifndef WARREN_WGCTL_WATCH_H
+#define WARREN_WGCTL_WATCH_H
+
+#include "base/err.h"
+#include "base/wg.h"
+
+#include <stdint.h>
+
+enum {
+    WGCTL_WATCH_INTERVAL_MS = 400,
+    WGCTL_WATCH_MAX_INTERVAL_MS = 900,
+};
+
+struct wgctl_watch;
+
+struct wgctl_watch_event {
+    enum err error;                 /* OK: `device` is what was read */
+    const char *detail;             /* one line about ERROR, else "" */
+    const struct wg_device *device; /* borrowed for the call; NULL unless OK */
+};
+
+/* Called from the watch's thread, on the first read and on every change of the published part or of
+ * `error`. The 50 ms from a read to DNS are spent in here. */
+typedef void wgctl_watch_fn(void *context, const struct wgctl_watch_event *event);
+
+/* Does the first read on the caller's thread (so that a caller serves right answers from its first
+ * reply on; bounded by WGCTL_SOCKET_TIMEOUT_MS), calls FN with it, then starts the thread.
+ * SOCKET_DIR as for wgctl_create. ERR_NO_MEMORY, ERR_LIMIT (no thread); an unreadable device is not
+ * an error here. */
+enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const char *socket_dir,
+                            wgctl_watch_fn *fn, void *context) MUST_CHECK;
+/* Stops the thread, waiting for a read under way; FN is not called after the return. */
+void wgctl_watch_destroy(struct wgctl_watch *w);
+
+/* Asks for a read now, without waiting for it. Any thread. */
+void wgctl_watch_poke(struct wgctl_watch *w);
+/* Number of reads finished, good or bad; any thread. */
+uint64_t wgctl_watch_read_count(const struct wgctl_watch *w);
+
+#endif

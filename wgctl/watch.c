@@ -1,0 +1,224 @@
+#include "wgctl/watch.h"
+
+#include "wgctl/device.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    NS_PER_MS = 1000 * 1000,
+    COST_FACTOR = 25, /* a read may take 1/25, 4 percent, of a core */
+};
+
+#define NS_PER_SEC INT64_C(1000000000)
+
+struct wgctl_watch {
+    /* Of the thread alone once it runs. */
+    struct wgctl *reader;
+    struct wg_device published; /* what FN saw last */
+    struct wg_device next;
+    enum err error; /* of the last read */
+    bool told;      /* FN was called once */
+    wgctl_watch_fn *fn;
+    void *context;
+    char *name;
+
+    atomic_uint_fast64_t read_count;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;  /* on the monotonic clock */
+    bool poked;
+    bool stopping;
+};
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
+/* --- Reading and telling. --- */
+
+static void tell(struct wgctl_watch *w)
+{
+    w->told = true;
+    w->fn(w->context, &(struct wgctl_watch_event){
+                          .error = w->error,
+                          .detail = w->error == OK ? "" : wgctl_error(w->reader),
+                          .device = w->error == OK ? &w->published : NULL,
+                      });
+}
+
+static void read_and_tell(struct wgctl_watch *w)
+{
+    enum err error = wgctl_read(w->reader, w->name, &w->next);
+    bool changed = !w->told || error != w->error;
+    if (error == OK) {
+        changed = changed || !wg_device_same_published(&w->published, &w->next);
+        struct wg_device read = w->next;
+        w->next = w->published;
+        w->published = read;
+    }
+    w->error = error;
+    if (changed)
+        tell(w);
+    atomic_fetch_add_explicit(&w->read_count, 1, memory_order_release);
+}
+
+/* --- The thread. --- */
+
+struct cost {
+    int64_t started_ns;
+    int64_t ended_ns;
+    int64_t cpu_ns;
+};
+
+static struct cost timed_read(struct wgctl_watch *w)
+{
+    struct cost cost = {.started_ns = clock_ns(CLOCK_MONOTONIC)};
+    int64_t cpu_before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    read_and_tell(w);
+    cost.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
+    cost.ended_ns = clock_ns(CLOCK_MONOTONIC);
+    return cost;
+}
+
+/* When the next read is due without a poke: counted from the start of the last one, so that its own
+ * time does not lengthen the second within which a change is seen. */
+static int64_t due_ns(const struct cost *last)
+{
+    int64_t interval = last->cpu_ns * COST_FACTOR;
+    if (interval < (int64_t)WGCTL_WATCH_INTERVAL_MS * NS_PER_MS)
+        interval = (int64_t)WGCTL_WATCH_INTERVAL_MS * NS_PER_MS;
+    if (interval > (int64_t)WGCTL_WATCH_MAX_INTERVAL_MS * NS_PER_MS)
+        interval = (int64_t)WGCTL_WATCH_MAX_INTERVAL_MS * NS_PER_MS;
+    return last->started_ns + interval;
+}
+
+/* Sleeps until the next read; false to stop. However often somebody pokes, and however slow the
+ * device is, reads leave at least half of the core alone: a pause follows each, as long as its CPU
+ * time was. */
+static bool wait_for_turn(struct wgctl_watch *w, const struct cost *last)
+{
+    int64_t due = due_ns(last);
+    int64_t earliest = last->ended_ns + last->cpu_ns;
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        int64_t at = w->poked || due < earliest ? earliest : due;
+        if (w->stopping || clock_ns(CLOCK_MONOTONIC) >= at)
+            break;
+        struct timespec until = {.tv_sec = at / NS_PER_SEC, .tv_nsec = at % NS_PER_SEC};
+        (void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
+    }
+    w->poked = false;
+    bool go_on = !w->stopping;
+    pthread_mutex_unlock(&w->lock);
+    return go_on;
+}
+
+static void *watch_main(void *argument)
+{
+    struct wgctl_watch *w = argument;
+    /* The first read's cost, on the caller's thread, is not known: it counts as cheap. */
+    int64_t now = clock_ns(CLOCK_MONOTONIC);
+    struct cost last = {.started_ns = now, .ended_ns = now};
+    while (wait_for_turn(w, &last))
+        last = timed_read(w);
+    return NULL;
+}
+
+/* Signals are for the program's own threads. */
+static int start_thread(struct wgctl_watch *w)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error_number = pthread_create(&w->thread, NULL, watch_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error_number == 0) {
+        char thread_name[16]; /* the kernel's bound */
+        (void)snprintf(thread_name, sizeof(thread_name), "wg:%.12s", w->name);
+        (void)pthread_setname_np(w->thread, thread_name);
+    }
+    return error_number;
+}
+
+/* --- Life. --- */
+
+static void init_wake(pthread_cond_t *wake)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void watch_free(struct wgctl_watch *w)
+{
+    wgctl_destroy(w->reader);
+    wg_device_fini(&w->published);
+    wg_device_fini(&w->next);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->lock);
+    free(w->name);
+    free(w);
+}
+
+enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const char *socket_dir,
+                            wgctl_watch_fn *fn, void *context)
+{
+    struct wgctl_watch *w = calloc(1, sizeof(*w));
+    if (w == NULL)
+        return ERR_NO_MEMORY;
+    wg_device_init(&w->published);
+    wg_device_init(&w->next);
+    pthread_mutex_init(&w->lock, NULL);
+    init_wake(&w->wake);
+    w->fn = fn;
+    w->context = context;
+    w->name = strdup(name);
+    enum err error = w->name != NULL ? wgctl_create(&w->reader, socket_dir) : ERR_NO_MEMORY;
+    if (error != OK) {
+        watch_free(w);
+        return error;
+    }
+    read_and_tell(w);
+    if (start_thread(w) != 0) {
+        watch_free(w);
+        return ERR_LIMIT;
+    }
+    *out = w;
+    return OK;
+}
+
+void wgctl_watch_destroy(struct wgctl_watch *w)
+{
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    watch_free(w);
+}
+
+void wgctl_watch_poke(struct wgctl_watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->poked = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t wgctl_watch_read_count(const struct wgctl_watch *w)
+{
+    return atomic_load_explicit(&w->read_count, memory_order_acquire);
+}

@@ -1,0 +1,531 @@
+#include "zones/wgsd.h"
+
+#include "base/cursor.h"
+#include "base/encoding.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SOA_TTL_S = 60,
+    SOA_SERIAL = 1,
+    SOA_REFRESH_S = 86400,
+    SOA_RETRY_S = 7200,
+    SOA_EXPIRE_S = 3600000,
+    SOA_MINIMUM_S = 60,
+    ANSWER_TTL_S = 0,
+
+    /* wgsd compares the length of the presentation text of what precedes the zone:
+     * 56 characters of key and "._wireguard._udp." */
+    INSTANCE_TEXT_SIZE = 73,
+    SRV_FIXED_SIZE = 6, /* priority, weight, port */
+    TXT_STRING_MAX_SIZE = 255,
+    /* A TXT RR beyond this fits in no message beside its question; it is left out and TC set. */
+    TXT_MAX_SIZE = 64000,
+};
+
+static const uint8_t service_wire[] = "\x0a_wireguard\x04_udp"; /* without the root label */
+enum {
+    SERVICE_WIRE_SIZE = sizeof(service_wire) - 1
+};
+
+struct zones_wgsd {
+    struct dns_name_buf zone;
+    struct dns_name_buf service; /* _wireguard._udp.ZONE */
+    bool zone_is_lower_case;     /* else wgsd's byte-wise suffix removal never removes the zone */
+    bool has_self;
+    struct ip_endpoint self_endpoint;
+    struct ip_prefix *self_allowed_ips;
+    size_t self_allowed_ip_count;
+    size_t soa_rdata_size; /* 0: the SOA's names would be too long */
+    uint8_t soa_rdata[2 * DNS_NAME_MAX_SIZE + 5 * sizeof(uint32_t)];
+    struct dns_rr soa;
+};
+
+/* One peer: a cache line, found by one index slot. */
+struct peer {
+    uint8_t key[KEY_SIZE];
+    uint8_t addr[16];
+    uint16_t port;
+    uint8_t family;      /* enum ip_family; IP_NONE: not published */
+    uint8_t is_listener; /* self without a configured address: the address that was asked */
+    uint32_t txt_offset; /* into the view's txt pool */
+    uint32_t txt_size;   /* 0: too long to be sent */
+};
+
+/* Slot of the open-addressing index; `peer` is 1-based, 0 is empty. */
+struct slot {
+    uint32_t hash;
+    uint32_t peer;
+};
+
+struct zones_wgsd_view {
+    struct peer *peers;
+    size_t peer_count;
+    struct slot *slots;
+    size_t slot_mask; /* slot count - 1, a power of two at most half full */
+    uint8_t hash_key[ZONES_HASH_KEY_SIZE];
+    uint8_t *txt;
+    size_t txt_size;
+    size_t txt_capacity;
+    struct dns_rr *pointers; /* the PTR RRset */
+    size_t pointer_count;
+    uint8_t *targets; /* its rdata, one after the other */
+};
+
+static void soa_compose(struct zones_wgsd *z)
+{
+    static const uint8_t primary_wire[] = "\x03ns1";
+    static const uint8_t mailbox_wire[] = "\x0apostmaster";
+    struct dns_name primary = {.wire = primary_wire, .size = sizeof(primary_wire)};
+    struct dns_name mailbox = {.wire = mailbox_wire, .size = sizeof(mailbox_wire)};
+    struct dns_name zone = dns_name_of(&z->zone);
+    struct dns_name_buf mname, rname;
+    if (dns_name_join(&mname, primary, zone) != OK || dns_name_join(&rname, mailbox, zone) != OK)
+        return;
+    struct writer w = writer_of(z->soa_rdata, sizeof(z->soa_rdata));
+    write_bytes(&w, mname.wire, mname.size);
+    write_bytes(&w, rname.wire, rname.size);
+    write_u32(&w, SOA_SERIAL);
+    write_u32(&w, SOA_REFRESH_S);
+    write_u32(&w, SOA_RETRY_S);
+    write_u32(&w, SOA_EXPIRE_S);
+    write_u32(&w, SOA_MINIMUM_S);
+    assert(!w.failed);
+    z->soa_rdata_size = w.size;
+    z->soa = (struct dns_rr){.owner = zone,
+                             .rdata = z->soa_rdata,
+                             .rdata_size = (uint16_t)w.size,
+                             .type = DNS_TYPE_SOA,
+                             .class_number = DNS_CLASS_IN,
+                             .ttl = SOA_TTL_S};
+}
+
+enum err zones_wgsd_create(struct zones_wgsd **out, const struct zones_wgsd_config *config)
+{
+    struct zones_wgsd *z = calloc(1, sizeof(*z));
+    if (z == NULL)
+        return ERR_NO_MEMORY;
+    z->zone.size = config->zone.size;
+    memcpy(z->zone.wire, config->zone.wire, config->zone.size);
+    struct dns_name zone = dns_name_of(&z->zone);
+
+    struct dns_name_buf lower;
+    dns_name_lower(&lower, zone);
+    z->zone_is_lower_case = dns_name_same(dns_name_of(&lower), zone);
+
+    uint8_t service[SERVICE_WIRE_SIZE + 1] = {0};
+    memcpy(service, service_wire, SERVICE_WIRE_SIZE);
+    struct dns_name relative = {.wire = service, .size = sizeof(service)};
+    if (dns_name_join(&z->service, relative, zone) != OK)
+        z->service.size = 0; /* no name below such a zone can exist */
+
+    z->has_self = config->has_self;
+    z->self_endpoint = config->self_endpoint;
+    z->self_endpoint.addr = ip_unmap(config->self_endpoint.addr);
+    if (config->self_allowed_ip_count > 0) {
+        z->self_allowed_ips = calloc(config->self_allowed_ip_count, sizeof(*z->self_allowed_ips));
+        if (z->self_allowed_ips == NULL) {
+            free(z);
+            return ERR_NO_MEMORY;
+        }
+        memcpy(z->self_allowed_ips, config->self_allowed_ips,
+               config->self_allowed_ip_count * sizeof(*z->self_allowed_ips));
+        z->self_allowed_ip_count = config->self_allowed_ip_count;
+    }
+    soa_compose(z);
+    *out = z;
+    return OK;
+}
+
+void zones_wgsd_destroy(struct zones_wgsd *z)
+{
+    if (z == NULL)
+        return;
+    free(z->self_allowed_ips);
+    free(z);
+}
+
+bool zones_wgsd_owns(const struct zones_wgsd *z, struct dns_name name)
+{
+    return dns_name_is_under(name, dns_name_of(&z->zone));
+}
+
+struct dns_name zones_wgsd_zone(const struct zones_wgsd *z)
+{
+    return dns_name_of(&z->zone);
+}
+
+/* --- building a view ------------------------------------------------------------------------- */
+
+static uint8_t *txt_room(struct zones_wgsd_view *v, size_t size)
+{
+    if (size > v->txt_capacity - v->txt_size) {
+        size_t capacity = v->txt_capacity > 0 ? v->txt_capacity * 2 : 4096;
+        while (capacity - v->txt_size < size)
+            capacity *= 2;
+        uint8_t *grown = realloc(v->txt, capacity);
+        if (grown == NULL)
+            return NULL;
+        v->txt = grown;
+        v->txt_capacity = capacity;
+    }
+    uint8_t *at = v->txt + v->txt_size;
+    v->txt_size += size;
+    return at;
+}
+
+static bool txt_add_string(struct zones_wgsd_view *v, const char *text, size_t size)
+{
+    assert(size <= TXT_STRING_MAX_SIZE);
+    uint8_t *at = txt_room(v, 1 + size);
+    if (at == NULL)
+        return false;
+    at[0] = (uint8_t)size;
+    memcpy(at + 1, text, size);
+    return true;
+}
+
+/* `allowed=` and the prefixes, comma-separated, in one string where they fit. wgsd cannot encode a
+ * longer list and drops the query; we go on in further strings that begin with `allowed=` too, so
+ * that each reads by itself. */
+static bool txt_add_allowed(struct zones_wgsd_view *v, const struct ip_prefix *prefixes,
+                            size_t count)
+{
+    static const char label[] = "allowed=";
+    enum {
+        LABEL_SIZE = sizeof(label) - 1
+    };
+    char text[TXT_STRING_MAX_SIZE];
+    memcpy(text, label, LABEL_SIZE);
+    size_t size = LABEL_SIZE;
+    for (size_t i = 0; i < count; i++) {
+        char prefix[IP_PREFIX_TEXT_SIZE];
+        size_t prefix_size = ip_prefix_format(&prefixes[i], prefix);
+        size_t comma_size = size > LABEL_SIZE ? 1 : 0;
+        if (size + comma_size + prefix_size > sizeof(text)) {
+            if (!txt_add_string(v, text, size))
+                return false;
+            size = LABEL_SIZE;
+            comma_size = 0;
+        }
+        if (comma_size > 0)
+            text[size++] = ',';
+        memcpy(text + size, prefix, prefix_size);
+        size += prefix_size;
+    }
+    return txt_add_string(v, text, size);
+}
+
+static enum err txt_compose(struct zones_wgsd_view *v, struct peer *p,
+                            const struct ip_prefix *prefixes, size_t count)
+{
+    char pub[4 + KEY_BASE64_SIZE] = {'p', 'u', 'b', '='};
+    key_to_base64(pub + 4, p->key);
+    size_t start = v->txt_size;
+    if (!txt_add_string(v, "txtvers=1", 9) || !txt_add_string(v, pub, sizeof(pub)) ||
+        !txt_add_allowed(v, prefixes, count))
+        return ERR_NO_MEMORY;
+    if (v->txt_size - start > TXT_MAX_SIZE || start > UINT32_MAX) {
+        v->txt_size = start;
+        return OK;
+    }
+    p->txt_offset = (uint32_t)start;
+    p->txt_size = (uint32_t)(v->txt_size - start);
+    return OK;
+}
+
+static uint32_t key_hash(const struct zones_wgsd_view *v, const uint8_t key[static KEY_SIZE])
+{
+    uint8_t hash[crypto_shorthash_BYTES];
+    crypto_shorthash(hash, key, KEY_SIZE, v->hash_key);
+    uint32_t value;
+    memcpy(&value, hash, sizeof(value));
+    return value;
+}
+
+static const struct peer *view_find(const struct zones_wgsd_view *v,
+                                    const uint8_t key[static KEY_SIZE])
+{
+    uint32_t hash = key_hash(v, key);
+    for (size_t i = hash & v->slot_mask; v->slots[i].peer != 0; i = (i + 1) & v->slot_mask) {
+        const struct peer *p = &v->peers[v->slots[i].peer - 1];
+        if (v->slots[i].hash == hash && memcmp(p->key, key, KEY_SIZE) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+/* The first peer of a key stays the one that is found, as in wgsd's linear search. */
+static void view_index(struct zones_wgsd_view *v, size_t index)
+{
+    const struct peer *p = &v->peers[index];
+    if (view_find(v, p->key) != NULL)
+        return;
+    uint32_t hash = key_hash(v, p->key);
+    size_t i = hash & v->slot_mask;
+    while (v->slots[i].peer != 0)
+        i = (i + 1) & v->slot_mask;
+    v->slots[i] = (struct slot){.hash = hash, .peer = (uint32_t)index + 1};
+}
+
+static enum err view_add(struct zones_wgsd_view *v, const uint8_t key[static KEY_SIZE],
+                         const struct ip_endpoint *endpoint, bool is_listener,
+                         const struct ip_prefix *prefixes, size_t count)
+{
+    struct peer *p = &v->peers[v->peer_count];
+    memcpy(p->key, key, KEY_SIZE);
+    struct ip_addr addr = ip_unmap(endpoint->addr);
+    p->family = addr.family;
+    memcpy(p->addr, addr.bytes, sizeof(p->addr));
+    p->port = endpoint->port;
+    p->is_listener = is_listener;
+    enum err e = txt_compose(v, p, prefixes, count);
+    if (e != OK)
+        return e;
+    view_index(v, v->peer_count);
+    v->peer_count++;
+    return OK;
+}
+
+static bool peer_is_published(const struct peer *p)
+{
+    return p->family != IP_NONE || p->is_listener;
+}
+
+static enum err view_compose_pointers(struct zones_wgsd_view *v, const struct zones_wgsd *z)
+{
+    size_t target_size = 1 + KEY_BASE32_SIZE + (size_t)z->service.size;
+    if (z->service.size == 0 || target_size > DNS_NAME_MAX_SIZE)
+        return OK; /* no peer's name fits below this zone */
+    size_t count = 0;
+    for (size_t i = 0; i < v->peer_count; i++)
+        count += peer_is_published(&v->peers[i]);
+    if (count == 0)
+        return OK;
+    v->pointers = calloc(count, sizeof(*v->pointers));
+    v->targets = calloc(count, target_size);
+    if (v->pointers == NULL || v->targets == NULL)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < v->peer_count; i++) {
+        if (!peer_is_published(&v->peers[i]))
+            continue;
+        uint8_t *target = v->targets + v->pointer_count * target_size;
+        target[0] = KEY_BASE32_SIZE;
+        key_to_base32((char *)target + 1, v->peers[i].key);
+        memcpy(target + 1 + KEY_BASE32_SIZE, z->service.wire, z->service.size);
+        v->pointers[v->pointer_count++] = (struct dns_rr){
+            .owner = dns_name_of(&z->service),
+            .rdata = target,
+            .rdata_size = (uint16_t)target_size,
+            .type = DNS_TYPE_PTR,
+            .class_number = DNS_CLASS_IN,
+            .ttl = ANSWER_TTL_S,
+        };
+    }
+    return OK;
+}
+
+static enum err view_fill(struct zones_wgsd_view *v, const struct zones_wgsd *z,
+                          const struct wg_device *device)
+{
+    size_t capacity = device->peer_count + 1;
+    size_t slot_count = 4;
+    while (slot_count < capacity * 2)
+        slot_count *= 2;
+    v->slot_mask = slot_count - 1;
+    v->slots = calloc(slot_count, sizeof(*v->slots));
+    v->peers = calloc(capacity, sizeof(*v->peers));
+    if (v->slots == NULL || v->peers == NULL)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < device->peer_count; i++) {
+        const struct wg_peer *p = &device->peers[i];
+        enum err e = view_add(v, p->public_key, &p->endpoint, false,
+                              &device->allowed_ips[p->allowed_ip_start], p->allowed_ip_count);
+        if (e != OK)
+            return e;
+    }
+    if (z->has_self) {
+        struct ip_endpoint endpoint = z->self_endpoint;
+        bool is_listener = endpoint.addr.family == IP_NONE;
+        if (is_listener)
+            endpoint.port = device->listen_port;
+        enum err e = view_add(v, device->public_key, &endpoint, is_listener, z->self_allowed_ips,
+                              z->self_allowed_ip_count);
+        if (e != OK)
+            return e;
+    }
+    return view_compose_pointers(v, z);
+}
+
+enum err zones_wgsd_view_create(struct zones_wgsd_view **out, const struct zones_wgsd *z,
+                                const struct wg_device *device,
+                                const uint8_t hash_key[static ZONES_HASH_KEY_SIZE])
+{
+    struct zones_wgsd_view *v = calloc(1, sizeof(*v));
+    if (v == NULL)
+        return ERR_NO_MEMORY;
+    memcpy(v->hash_key, hash_key, ZONES_HASH_KEY_SIZE);
+    enum err e = view_fill(v, z, device);
+    if (e != OK) {
+        zones_wgsd_view_destroy(v);
+        return e;
+    }
+    *out = v;
+    return OK;
+}
+
+void zones_wgsd_view_destroy(struct zones_wgsd_view *v)
+{
+    if (v == NULL)
+        return;
+    free(v->peers);
+    free(v->slots);
+    free(v->txt);
+    free(v->pointers);
+    free(v->targets);
+    free(v);
+}
+
+size_t zones_wgsd_view_peer_count(const struct zones_wgsd_view *v)
+{
+    return v->peer_count;
+}
+
+size_t zones_wgsd_view_published_count(const struct zones_wgsd_view *v)
+{
+    return v->pointer_count;
+}
+
+/* --- answering ------------------------------------------------------------------------------- */
+
+enum question_kind {
+    QUESTION_OTHER,
+    QUESTION_SERVICE,
+    QUESTION_PEER,
+    QUESTION_NO_PEER, /* shaped like a peer's name, but no key: needs a readable device all the same
+                       */
+};
+
+/* The length of the text that precedes the zone: wgsd removes the zone as text, with case. The zone
+ * "." is an exception of ours: wgsd removes the final dot there and then finds nothing at all. */
+static size_t relative_text_size(const struct zones_wgsd *z, struct dns_name name)
+{
+    size_t size = dns_name_text_size(name);
+    if (!z->zone_is_lower_case || z->zone.size == 1)
+        return size;
+    return size - dns_name_text_size(dns_name_of(&z->zone));
+}
+
+static bool has_peer_answer(uint16_t type)
+{
+    return type == DNS_TYPE_SRV || type == DNS_TYPE_A || type == DNS_TYPE_AAAA ||
+           type == DNS_TYPE_TXT;
+}
+
+static enum question_kind classify(const struct zones_wgsd *z, struct dns_name name, uint16_t type,
+                                   uint8_t key[static KEY_SIZE])
+{
+    if (type == DNS_TYPE_PTR)
+        return z->service.size > 0 && dns_name_same(name, dns_name_of(&z->service))
+                   ? QUESTION_SERVICE
+                   : QUESTION_OTHER;
+    if (!has_peer_answer(type))
+        return QUESTION_OTHER;
+    bool is_usual = name.wire[0] == KEY_BASE32_SIZE && z->service.size > 0 &&
+                    name.size == 1 + KEY_BASE32_SIZE + z->service.size &&
+                    memcmp(name.wire + 1 + KEY_BASE32_SIZE, z->service.wire, z->service.size) == 0;
+    if (!is_usual && relative_text_size(z, name) != INSTANCE_TEXT_SIZE)
+        return QUESTION_OTHER;
+    /* A first label longer than 56 may still hold a key at its start. */
+    if (name.wire[0] < KEY_BASE32_SIZE ||
+        key_from_base32(key, (const char *)name.wire + 1, KEY_BASE32_SIZE) != OK)
+        return QUESTION_NO_PEER;
+    return QUESTION_PEER;
+}
+
+static void answer_nxdomain(const struct zones_wgsd *z, struct dns_message *reply)
+{
+    reply->rcode = DNS_RCODE_NXDOMAIN;
+    if (z->soa_rdata_size > 0)
+        reply->sections[DNS_AUTHORITY] = (struct dns_rr_list){.rrs = &z->soa, .count = 1};
+}
+
+static struct dns_rr rr_of(struct dns_name owner, uint16_t type, const uint8_t *rdata, size_t size)
+{
+    return (struct dns_rr){.owner = owner,
+                           .rdata = rdata,
+                           .rdata_size = (uint16_t)size,
+                           .type = type,
+                           .class_number = DNS_CLASS_IN,
+                           .ttl = ANSWER_TTL_S};
+}
+
+/* The address record, of whichever family the endpoint has: wgsd answers a AAAA query with an A
+ * record where that is what there is. */
+static struct dns_rr address_rr(const struct peer *p, const struct ip_addr *local,
+                                struct dns_name owner)
+{
+    uint8_t family = p->is_listener ? local->family : p->family;
+    const uint8_t *bytes = p->is_listener ? local->bytes : p->addr;
+    return family == IP_V4 ? rr_of(owner, DNS_TYPE_A, bytes, 4)
+                           : rr_of(owner, DNS_TYPE_AAAA, bytes, 16);
+}
+
+static enum err answer_peer(const struct zones_wgsd_view *v, const struct peer *p,
+                            struct dns_name name, uint16_t type, const struct ip_addr *local,
+                            struct arena *arena, struct dns_message *reply)
+{
+    size_t srv_size = SRV_FIXED_SIZE + (size_t)name.size;
+    struct dns_rr *rrs = arena_alloc(arena, 3 * sizeof(*rrs) + srv_size);
+    if (rrs == NULL)
+        return ERR_NO_MEMORY;
+    struct dns_rr txt = rr_of(name, DNS_TYPE_TXT, v->txt + p->txt_offset, p->txt_size);
+    bool has_txt = p->txt_size > 0;
+
+    if (type == DNS_TYPE_SRV) {
+        uint8_t *srv = (uint8_t *)(rrs + 3);
+        struct writer w = writer_of(srv, srv_size);
+        write_u16(&w, 0);
+        write_u16(&w, 0);
+        write_u16(&w, p->port);
+        write_bytes(&w, name.wire, name.size);
+        rrs[0] = rr_of(name, DNS_TYPE_SRV, srv, srv_size);
+        rrs[1] = address_rr(p, local, name); /* before the TXT: wgsd-client reads the first */
+        rrs[2] = txt;
+        reply->sections[DNS_ANSWER] = (struct dns_rr_list){.rrs = rrs, .count = 1};
+        reply->sections[DNS_ADDITIONAL] =
+            (struct dns_rr_list){.rrs = rrs + 1, .count = has_txt ? 2 : 1};
+    } else {
+        rrs[0] = type == DNS_TYPE_TXT ? txt : address_rr(p, local, name);
+        size_t count = type == DNS_TYPE_TXT && !has_txt ? 0 : 1;
+        reply->sections[DNS_ANSWER] = (struct dns_rr_list){.rrs = rrs, .count = count};
+    }
+    if (!has_txt && (type == DNS_TYPE_SRV || type == DNS_TYPE_TXT))
+        reply->flags |= DNS_FLAG_TC;
+    return OK;
+}
+
+enum err zones_wgsd_answer(const struct zones_wgsd *z, const struct zones_wgsd_view *view,
+                           struct dns_name name, uint16_t type, const struct ip_addr *local,
+                           struct arena *arena, struct dns_message *reply)
+{
+    uint8_t key[KEY_SIZE];
+    enum question_kind kind = classify(z, name, type, key);
+    if (kind != QUESTION_OTHER && view == NULL)
+        return ERR_NO_DEVICE;
+    reply->flags |= DNS_FLAG_AA;
+    if (kind == QUESTION_SERVICE) {
+        reply->sections[DNS_ANSWER] =
+            (struct dns_rr_list){.rrs = view->pointers, .count = view->pointer_count};
+        return OK;
+    }
+    const struct peer *p = kind == QUESTION_PEER ? view_find(view, key) : NULL;
+    if (p == NULL || !peer_is_published(p)) {
+        answer_nxdomain(z, reply);
+        return OK;
+    }
+    return answer_peer(view, p, name, type, local, arena, reply);
+}
