@@ -6,12 +6,15 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,13 +46,16 @@ struct server {
     struct server *next;
     struct ip_endpoint requested; /* as resolved; what servers are told apart by */
     int fd;
-    struct MHD_Daemon *daemon;
+    /* While a reload is under way: whose socket this one shares, and who shares this one's. */
+    struct server *predecessor, *successor;
 
     pthread_mutex_t route_lock; /* held while a handler runs */
     struct route *routes;       /* a path only once */
 
-    pthread_mutex_t connection_lock;
-    pthread_cond_t drained;
+    int stop_fd; /* readable once the thread is to end */
+    pthread_t thread;
+    /* Of the thread alone: */
+    struct MHD_Daemon *daemon;
     struct connection *newest, *oldest;
     size_t connection_count; /* without evicted ones */
 };
@@ -239,14 +245,12 @@ static void connection_opened(struct server *s, struct MHD_Connection *connectio
         return; /* uncounted; answer() ends it */
     c->fd = info->connect_fd;
     c->busy = true;
-    pthread_mutex_lock(&s->connection_lock);
     if (s->connection_count >= HTTP_MAX_CONNECTIONS)
         evict_oldest(s);
     c->older = s->newest;
     *(s->newest != NULL ? &s->newest->newer : &s->oldest) = c;
     s->newest = c;
     s->connection_count++;
-    pthread_mutex_unlock(&s->connection_lock);
 }
 
 static void connection_closed(struct server *s, void **context)
@@ -255,12 +259,9 @@ static void connection_closed(struct server *s, void **context)
     *context = NULL;
     if (c == NULL)
         return;
-    pthread_mutex_lock(&s->connection_lock);
     if (!c->evicted)
         s->connection_count--;
     unlink_connection(s, c);
-    pthread_cond_signal(&s->drained);
-    pthread_mutex_unlock(&s->connection_lock);
     free(c);
 }
 
@@ -280,21 +281,12 @@ static struct connection *connection_of(struct MHD_Connection *connection)
     return info != NULL ? info->socket_context : NULL;
 }
 
-static void set_busy(struct server *s, struct connection *c, bool busy)
-{
-    pthread_mutex_lock(&s->connection_lock);
-    c->busy = busy;
-    if (!busy)
-        pthread_cond_signal(&s->drained);
-    pthread_mutex_unlock(&s->connection_lock);
-}
-
-static void on_completed(void *context, struct MHD_Connection *connection,
+static void on_completed(void *context UNUSED, struct MHD_Connection *connection,
                          void **request_context UNUSED, enum MHD_RequestTerminationCode code UNUSED)
 {
     struct connection *c = connection_of(connection);
     if (c != NULL)
-        set_busy(context, c, false);
+        c->busy = false;
 }
 
 static bool any_busy(const struct server *s)
@@ -303,21 +295,6 @@ static bool any_busy(const struct server *s)
         if (c->busy && !c->evicted)
             return true;
     return false;
-}
-
-/* Lets requests that are on their way come to their end. */
-static void drain(struct server *s)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += HTTP_DRAIN_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&s->connection_lock);
-    while (any_busy(s))
-        if (pthread_cond_timedwait(&s->drained, &s->connection_lock, &until) != 0)
-            break;
-    pthread_mutex_unlock(&s->connection_lock);
 }
 
 /* --- requests -------------------------------------------------------------------------------- */
@@ -429,7 +406,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     if (*request_context == NULL) {
         *request_context = c;
         c->uploaded = 0;
-        set_busy(s, c, true);
+        c->busy = true;
         return MHD_YES;
     }
     if (*upload_size > 0) {
@@ -442,21 +419,63 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
 
 /* --- servers --------------------------------------------------------------------------------- */
 
-/* The thread that libmicrohttpd makes inherits an empty share of the process's signals. */
 static struct MHD_Daemon *start_daemon(struct server *s)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC, 0, NULL, NULL, answer, s,
-        MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)(HTTP_MAX_CONNECTIONS + CONNECTION_SLACK), MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)HTTP_IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_MAX_HEADER_SIZE, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return daemon;
+    return MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, s, MHD_OPTION_LISTEN_SOCKET,
+                            s->fd, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)(HTTP_MAX_CONNECTIONS + CONNECTION_SLACK),
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_TIMEOUT_S,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MAX_HEADER_SIZE,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* How long the thread may wait for events; DEADLINE_MS is 0 for none. */
+static int wait_ms(const struct server *s, int64_t deadline_ms)
+{
+    MHD_UNSIGNED_LONG_LONG idle_ms;
+    int64_t wait = INT_MAX;
+    if (MHD_get_timeout(s->daemon, &idle_ms) == MHD_YES && idle_ms < INT_MAX)
+        wait = (int64_t)idle_ms;
+    if (deadline_ms != 0) {
+        int64_t left = deadline_ms - now_ms();
+        wait = left < 0 ? 0 : left < wait ? left : wait;
+    }
+    return wait == INT_MAX ? -1 : (int)wait;
+}
+
+/* Serves until told to stop; then accepts no more, and lets requests that are on their way come to
+ * their end. */
+static void *serve_loop(void *context)
+{
+    struct server *s = context;
+    int64_t deadline_ms = 0;
+    struct pollfd fds[] = {
+        {.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+         .events = POLLIN},
+        {.fd = s->stop_fd, .events = POLLIN},
+    };
+    for (;;) {
+        (void)poll(fds, ARRAY_COUNT(fds), wait_ms(s, deadline_ms));
+        if (fds[1].revents != 0) {
+            (void)MHD_quiesce_daemon(s->daemon); /* our socket is left open */
+            deadline_ms = now_ms() + HTTP_DRAIN_MS;
+            fds[1].fd = -1;
+            fds[1].revents = 0;
+        }
+        (void)MHD_run(s->daemon);
+        if (deadline_ms != 0 && (!any_busy(s) || now_ms() >= deadline_ms))
+            break;
+    }
+    MHD_stop_daemon(s->daemon);
+    return NULL;
 }
 
 static void routes_free(struct route *r)
@@ -470,11 +489,15 @@ static void routes_free(struct route *r)
 
 static void server_free(struct server *s)
 {
-    pthread_cond_destroy(&s->drained);
-    pthread_mutex_destroy(&s->connection_lock);
+    if (s->predecessor != NULL)
+        s->predecessor->successor = NULL;
+    if (s->successor != NULL)
+        s->successor->predecessor = NULL;
     pthread_mutex_destroy(&s->route_lock);
     if (s->fd >= 0)
         close(s->fd);
+    if (s->stop_fd >= 0)
+        close(s->stop_fd);
     routes_free(s->routes);
     free(s);
 }
@@ -484,23 +507,36 @@ static struct server *server_new(void)
     struct server *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->drained, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&s->connection_lock, NULL);
     pthread_mutex_init(&s->route_lock, NULL);
     s->fd = -1;
+    s->stop_fd = -1;
     return s;
+}
+
+static enum err server_start(struct server *s)
+{
+    sigset_t all, old;
+    s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->stop_fd < 0)
+        return err_from_errno(errno);
+    s->daemon = start_daemon(s);
+    if (s->daemon == NULL)
+        return ERR_IO;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the main thread */
+    int error = pthread_create(&s->thread, NULL, serve_loop, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error == 0)
+        return OK;
+    (void)MHD_quiesce_daemon(s->daemon);
+    MHD_stop_daemon(s->daemon);
+    return err_from_errno(error);
 }
 
 static void server_stop(struct server *s)
 {
-    /* From here on our socket is no longer polled, and closing it is up to us. */
-    (void)MHD_quiesce_daemon(s->daemon);
-    drain(s);
-    MHD_stop_daemon(s->daemon);
+    (void)eventfd_write(s->stop_fd, 1);
+    pthread_join(s->thread, NULL);
     server_free(s);
 }
 
@@ -544,18 +580,20 @@ static enum err set_of(struct instance *inst, struct server_set **out)
 }
 
 /* The socket of the instance that is being replaced, if it listens there; else a new one. */
-static enum err take_listener(struct instance *inst, const char *address,
-                              const struct ip_endpoint *at, int *out, struct strbuf *error)
+static enum err take_listener(struct server *s, struct instance *inst, const char *address,
+                              struct strbuf *error)
 {
     struct instance *previous = instance_previous(inst);
-    const struct server *old =
+    const struct ip_endpoint *at = &s->requested;
+    struct server *old =
         previous != NULL ? find_server(instance_slot(previous, slot_name), at) : NULL;
     if (old == NULL)
-        return open_listener(address, at, out, error);
-    int fd = fcntl(old->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
+        return open_listener(address, at, &s->fd, error);
+    s->fd = fcntl(old->fd, F_DUPFD_CLOEXEC, 0);
+    if (s->fd < 0)
         return errno_error(error, address, "dup", errno);
-    *out = fd;
+    s->predecessor = old;
+    old->successor = s;
     return OK;
 }
 
@@ -594,17 +632,16 @@ static enum err server_open(struct instance *inst, struct server_set *set, const
     if (s == NULL)
         return ERR_NO_MEMORY;
     s->requested = *at;
-    enum err e = take_listener(inst, address, at, &s->fd, error);
+    enum err e = take_listener(s, inst, address, error);
+    if (e == OK) {
+        serve_declared(set, address, s); /* before the first request can come */
+        e = server_start(s);
+        if (e != OK)
+            strbuf_add_format(error, "listen tcp %s: cannot start the HTTP server", address);
+    }
     if (e != OK) {
         server_free(s);
         return e;
-    }
-    serve_declared(set, address, s); /* before the first request can come */
-    s->daemon = start_daemon(s);
-    if (s->daemon == NULL) {
-        strbuf_add_format(error, "listen tcp %s: cannot start the HTTP server", address);
-        server_free(s);
-        return ERR_IO;
     }
     s->next = set->servers;
     set->servers = s;
@@ -648,17 +685,22 @@ enum err http_open(struct instance *inst, const char *address, struct sockaddr_s
     return e;
 }
 
-static bool remove_route(struct server *s, const char *path, const void *context)
+/* Where the route stands in the server's list, or NULL. Only this thread changes the list. */
+static struct route **find_route_of(struct server *s, const char *path, const void *context)
 {
-    for (struct route **at = &s->routes; *at != NULL; at = &(*at)->next) {
-        struct route *r = *at;
-        if (r->context == context && strcmp(r->path, path) == 0) {
-            *at = r->next;
-            free(r);
-            return true;
-        }
-    }
-    return false;
+    for (struct route **at = &s->routes; *at != NULL; at = &(*at)->next)
+        if ((*at)->context == context && strcmp((*at)->path, path) == 0)
+            return at;
+    return NULL;
+}
+
+static void remove_route(struct server *s, struct route **at)
+{
+    pthread_mutex_lock(&s->route_lock);
+    struct route *r = *at;
+    *at = r->next;
+    pthread_mutex_unlock(&s->route_lock);
+    free(r);
 }
 
 void http_route_remove(struct instance *inst, const char *path, const void *context)
@@ -668,14 +710,16 @@ void http_route_remove(struct instance *inst, const char *path, const void *cont
         return;
     for (struct server **at = &set->servers; *at != NULL;) {
         struct server *s = *at;
-        pthread_mutex_lock(&s->route_lock);
-        bool is_last = remove_route(s, path, context) && s->routes == NULL;
-        pthread_mutex_unlock(&s->route_lock);
-        if (is_last) {
+        /* A server whose socket a new instance has by now stops as a whole, and one stops before
+         * its last route goes: whoever connected gets an answer. */
+        struct route **route = find_route_of(s, path, context);
+        if (route != NULL && (s->successor != NULL || s->routes->next == NULL)) {
             *at = s->next;
             server_stop(s);
-        } else {
-            at = &s->next;
+            continue;
         }
+        if (route != NULL)
+            remove_route(s, route);
+        at = &s->next;
     }
 }

@@ -597,6 +597,7 @@ enum err netlink_read(struct netlink *n, const char *name, struct wg_device *dev
         netlink_close(n);
         if (error != ERR_INTERRUPTED)
             break;
+        n->interruption_count++;
         if (attempt < WGCTL_DUMP_RETRIES)
             pause_before_retry(attempt);
     }

@@ -57,6 +57,7 @@ struct netlink {
     struct mnl_socket *socket; /* NULL while closed */
     uint16_t family;
     uint32_t sequence; /* of the last request: a counter, since a clock repeats within a second */
+    uint64_t interruption_count; /* of dumps, since the beginning */
 };
 
 void netlink_close(struct netlink *n);

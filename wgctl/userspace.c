@@ -124,8 +124,8 @@ static enum err read_private_key(struct uapi_parser *p, const struct line *line)
     return error;
 }
 
-/* Whether the value is the all-zero key, which most peers have in place of a preshared one. Looks at
- * every character, so that the time tells nothing about a real key. */
+/* Whether the value is the all-zero key, which most peers have in place of a preshared one. Looks
+ * at every character, so that the time tells nothing about a real key. */
 static bool is_zero_key(const struct line *line)
 {
     unsigned difference = 0;

@@ -58,6 +58,12 @@ static void tell(struct wgctl_watch *w)
 static void read_and_tell(struct wgctl_watch *w)
 {
     enum err error = wgctl_read(w->reader, w->name, &w->next);
+    /* A busy device is not a broken one: what was read last stands, and the next read may succeed.
+     */
+    if (error == ERR_INTERRUPTED && w->told && w->error == OK) {
+        atomic_fetch_add_explicit(&w->read_count, 1, memory_order_release);
+        return;
+    }
     bool changed = !w->told || error != w->error;
     if (error == OK) {
         changed = changed || !wg_device_same_published(&w->published, &w->next);

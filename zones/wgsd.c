@@ -189,32 +189,26 @@ static bool txt_add_string(struct zones_wgsd_view *v, const char *text, size_t s
 }
 
 /* `allowed=` and the prefixes, comma-separated, in one string where they fit. wgsd cannot encode a
- * longer list and drops the query; we go on in further strings that begin with `allowed=` too, so
- * that each reads by itself. */
+ * longer list and drops the query; we go on in further strings, cut behind a comma, so that the
+ * strings put together are the list. */
 static bool txt_add_allowed(struct zones_wgsd_view *v, const struct ip_prefix *prefixes,
                             size_t count)
 {
-    static const char label[] = "allowed=";
-    enum {
-        LABEL_SIZE = sizeof(label) - 1
-    };
-    char text[TXT_STRING_MAX_SIZE];
-    memcpy(text, label, LABEL_SIZE);
-    size_t size = LABEL_SIZE;
+    char text[TXT_STRING_MAX_SIZE] = "allowed=";
+    size_t size = strlen(text);
     for (size_t i = 0; i < count; i++) {
         char prefix[IP_PREFIX_TEXT_SIZE];
         size_t prefix_size = ip_prefix_format(&prefixes[i], prefix);
-        size_t comma_size = size > LABEL_SIZE ? 1 : 0;
-        if (size + comma_size + prefix_size > sizeof(text)) {
+        size_t comma_size = i + 1 < count ? 1 : 0;
+        if (size + prefix_size + comma_size > sizeof(text)) {
             if (!txt_add_string(v, text, size))
                 return false;
-            size = LABEL_SIZE;
-            comma_size = 0;
+            size = 0;
         }
-        if (comma_size > 0)
-            text[size++] = ',';
         memcpy(text + size, prefix, prefix_size);
         size += prefix_size;
+        if (comma_size > 0)
+            text[size++] = ',';
     }
     return txt_add_string(v, text, size);
 }

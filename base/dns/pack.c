@@ -315,6 +315,8 @@ void dns_pack_rr(struct dns_packer *p, const struct dns_rr *rr)
     put(p, fixed, sizeof fixed);
     size_t start = p->offset;
     pack_rdata(p, rr);
-    if (!p->dry && !p->failed)
+    if (p->dry)
+        p->offset += dns_rdata_excess(rr);
+    else if (!p->failed)
         encode_u16(p->image + start - 2, (uint16_t)(p->offset - start));
 }

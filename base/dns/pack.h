@@ -55,7 +55,8 @@ void dns_pack_rr(struct dns_packer *p, const struct dns_rr *rr);
 
 /* Size of the OPT pseudo-RR. */
 size_t dns_edns_size(const struct dns_edns *edns);
-/* Uncompressed size of a record, and of everything before the first one. */
+/* Uncompressed size of a record as miekg/dns measures it, and of everything before the first one.
+ */
 size_t dns_rr_size(const struct dns_rr *rr);
 size_t dns_message_head_size(const struct dns_message *m);
 /* Uncompressed size of the message; any number beyond LIMIT if it is larger than that. */

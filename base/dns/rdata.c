@@ -6,75 +6,75 @@
 
 /* Numbers of types that only this file knows are IANA's. */
 static const char *const layouts[] = {
-    [1] = "4",          /* A */
-    [2] = "c",          /* NS */
-    [3] = "c",          /* MD */
-    [4] = "c",          /* MF */
-    [5] = "c",          /* CNAME */
-    [6] = "cc44444",    /* SOA */
-    [7] = "c",          /* MB */
-    [8] = "c",          /* MG */
-    [9] = "c",          /* MR */
-    [12] = "c",         /* PTR */
-    [13] = "ss",        /* HINFO */
-    [14] = "cc",        /* MINFO */
-    [15] = "2c",        /* MX */
-    [16] = "t",         /* TXT */
-    [17] = "nn",        /* RP */
-    [18] = "2n",        /* AFSDB */
-    [19] = "s",         /* X25 */
-    [21] = "2n",        /* RT */
-    [23] = "n",         /* NSAP-PTR */
-    [24] = "2114442nr", /* SIG */
-    [25] = "211r",      /* KEY */
-    [26] = "2nn",       /* PX */
-    [27] = "sss",       /* GPOS */
-    [28] = "Q",         /* AAAA */
-    [29] = "1111444",   /* LOC */
-    [33] = "222n",      /* SRV */
-    [35] = "22sssn",    /* NAPTR */
-    [36] = "2n",        /* KX */
-    [37] = "221r",      /* CERT */
-    [39] = "n",         /* DNAME */
-    [41] = "o",         /* OPT */
-    [42] = "p",         /* APL */
-    [43] = "211r",      /* DS */
-    [44] = "11r",       /* SSHFP */
-    [45] = "111gr",     /* IPSECKEY */
-    [46] = "2114442nr", /* RRSIG */
-    [47] = "nb",        /* NSEC */
-    [48] = "211r",      /* DNSKEY */
-    [50] = "112hhb",    /* NSEC3 */
-    [51] = "112h",      /* NSEC3PARAM */
-    [52] = "111r",      /* TLSA */
-    [53] = "111r",      /* SMIMEA */
-    [55] = "112iN",     /* HIP */
-    [56] = "t",         /* NINFO */
-    [57] = "211r",      /* RKEY */
-    [58] = "nn",        /* TALINK */
-    [59] = "211r",      /* CDS */
-    [60] = "211r",      /* CDNSKEY */
-    [62] = "42b",       /* CSYNC */
-    [63] = "411r",      /* ZONEMD */
-    [64] = "2nv",       /* SVCB */
-    [65] = "2nv",       /* HTTPS */
-    [99] = "t",         /* SPF */
-    [100] = "s",        /* UINFO */
-    [101] = "4",        /* UID */
-    [102] = "4",        /* GID */
-    [104] = "28",       /* NID */
-    [105] = "24",       /* L32 */
-    [106] = "28",       /* L64 */
-    [107] = "2n",       /* LP */
-    [108] = "6",        /* EUI48 */
-    [109] = "8",        /* EUI64 */
-    [249] = "n4422HH",  /* TKEY */
-    [250] = "n62H22H",  /* TSIG */
-    [255] = "",         /* ANY */
-    [256] = "22r",      /* URI */
-    [257] = "1sr",      /* CAA */
-    [258] = "t",        /* AVC */
-    [260] = "11g",      /* AMTRELAY */
+    [1] = "4",           /* A */
+    [2] = "c",           /* NS */
+    [3] = "c",           /* MD */
+    [4] = "c",           /* MF */
+    [5] = "c",           /* CNAME */
+    [6] = "cc44444",     /* SOA */
+    [7] = "c",           /* MB */
+    [8] = "c",           /* MG */
+    [9] = "c",           /* MR */
+    [12] = "c",          /* PTR */
+    [13] = "ss",         /* HINFO */
+    [14] = "cc",         /* MINFO */
+    [15] = "2c",         /* MX */
+    [16] = "t",          /* TXT */
+    [17] = "nn",         /* RP */
+    [18] = "2n",         /* AFSDB */
+    [19] = "s",          /* X25 */
+    [21] = "2n",         /* RT */
+    [23] = "n",          /* NSAP-PTR */
+    [24] = "2114442nr",  /* SIG */
+    [25] = "211r",       /* KEY */
+    [26] = "2nn",        /* PX */
+    [27] = "sss",        /* GPOS */
+    [28] = "Q",          /* AAAA */
+    [29] = "1111444",    /* LOC */
+    [33] = "222n",       /* SRV */
+    [35] = "22sssn",     /* NAPTR */
+    [36] = "2n",         /* KX */
+    [37] = "221r",       /* CERT */
+    [39] = "n",          /* DNAME */
+    [41] = "o",          /* OPT */
+    [42] = "p",          /* APL */
+    [43] = "211r",       /* DS */
+    [44] = "11r",        /* SSHFP */
+    [45] = "111gr",      /* IPSECKEY */
+    [46] = "2114442nr",  /* RRSIG */
+    [47] = "nb",         /* NSEC */
+    [48] = "211r",       /* DNSKEY */
+    [50] = "1121h1hb",   /* NSEC3 */
+    [51] = "1121h",      /* NSEC3PARAM */
+    [52] = "111r",       /* TLSA */
+    [53] = "111r",       /* SMIMEA */
+    [55] = "112iN",      /* HIP */
+    [56] = "t",          /* NINFO */
+    [57] = "211r",       /* RKEY */
+    [58] = "nn",         /* TALINK */
+    [59] = "211r",       /* CDS */
+    [60] = "211r",       /* CDNSKEY */
+    [62] = "42b",        /* CSYNC */
+    [63] = "411r",       /* ZONEMD */
+    [64] = "2nv",        /* SVCB */
+    [65] = "2nv",        /* HTTPS */
+    [99] = "t",          /* SPF */
+    [100] = "s",         /* UINFO */
+    [101] = "4",         /* UID */
+    [102] = "4",         /* GID */
+    [104] = "28",        /* NID */
+    [105] = "24",        /* L32 */
+    [106] = "28",        /* L64 */
+    [107] = "2n",        /* LP */
+    [108] = "6",         /* EUI48 */
+    [109] = "8",         /* EUI64 */
+    [249] = "n44222H2H", /* TKEY */
+    [250] = "n622H222H", /* TSIG */
+    [255] = "",          /* ANY */
+    [256] = "22r",       /* URI */
+    [257] = "1sr",       /* CAA */
+    [258] = "t",         /* AVC */
+    [260] = "11g",       /* AMTRELAY */
 };
 
 const char *dns_rdata_layout(uint16_t type)
@@ -225,16 +225,12 @@ static size_t read_field(char field, struct reader *r, const uint8_t *rdata)
         while (!at_end(r))
             skip(r, read_u8(r));
         break;
-    case 'h': {
-        size_t size = read_u8(r);
-        skip(r, size);
+    case 'h':
+        skip(r, r->data[r->offset - 1]);
         break;
-    }
-    case 'H': {
-        size_t size = read_u16(r);
-        skip(r, size);
+    case 'H':
+        skip(r, (size_t)r->data[r->offset - 2] << 8 | r->data[r->offset - 1]);
         break;
-    }
     case 'b':
         read_bitmap(r);
         break;
@@ -286,4 +282,81 @@ bool dns_rdata_read(uint16_t type, struct reader *message, size_t *expanded)
     }
     *expanded = message->size - start + growth;
     return at_end(message);
+}
+
+static size_t name_size_at(const struct dns_rr *rr, size_t at)
+{
+    struct dns_name name;
+    if (at > rr->rdata_size || dns_name_check(&name, rr->rdata + at, rr->rdata_size - at) != OK)
+        return 0;
+    return name.size;
+}
+
+/* Octets up to the next multiple of three, for base64 that fills the rdata from AT on. */
+static size_t base64_excess(const struct dns_rr *rr, size_t at)
+{
+    return at < rr->rdata_size ? (3 - (rr->rdata_size - at) % 3) % 3 : 0;
+}
+
+static size_t bitmap_excess(const struct dns_rr *rr, size_t at)
+{
+    return at >= rr->rdata_size ? 2 : 0;
+}
+
+static size_t gateway_size(const struct dns_rr *rr, size_t at)
+{
+    static const size_t sizes[] = {0, 4, 16};
+    uint8_t kind = rr->rdata_size > 1 ? rr->rdata[1] : 0;
+    if (kind == 3)
+        return name_size_at(rr, at);
+    return kind < ARRAY_COUNT(sizes) ? sizes[kind] : 0;
+}
+
+static size_t nsec3_excess(const struct dns_rr *rr)
+{
+    struct reader r = reader_of(rr->rdata, rr->rdata_size);
+    skip(&r, 4); /* algorithm, flags, iterations */
+    skip(&r, read_u8(&r));
+    size_t hash = read_u8(&r);
+    skip(&r, hash);
+    size_t base32 = (8 * hash + 4) / 5;
+    return r.failed ? 0 : 2 + base32 - hash + bitmap_excess(rr, r.offset);
+}
+
+static size_t hip_excess(const struct dns_rr *rr)
+{
+    struct reader r = reader_of(rr->rdata, rr->rdata_size);
+    skip(&r, 2);
+    return (3 - read_u16(&r) % 3u) % 3;
+}
+
+size_t dns_rdata_excess(const struct dns_rr *rr)
+{
+    switch (rr->type) {
+    case 25: /* KEY */
+    case DNS_TYPE_DNSKEY:
+    case 57: /* RKEY */
+    case 60: /* CDNSKEY */
+        return base64_excess(rr, 4);
+    case 37: /* CERT */
+        return base64_excess(rr, 5);
+    case 49: /* DHCID */
+    case 61: /* OPENPGPKEY */
+        return base64_excess(rr, 0);
+    case 45: /* IPSECKEY */
+        return base64_excess(rr, 3 + gateway_size(rr, 3));
+    case 24: /* SIG */
+    case DNS_TYPE_RRSIG:
+        return base64_excess(rr, 18 + name_size_at(rr, 18));
+    case DNS_TYPE_NSEC:
+        return bitmap_excess(rr, name_size_at(rr, 0));
+    case 62: /* CSYNC */
+        return bitmap_excess(rr, 6);
+    case 50:
+        return nsec3_excess(rr);
+    case 55:
+        return hip_excess(rr);
+    default:
+        return 0;
+    }
 }

@@ -1,4 +1,5 @@
 #include "pack.h"
+#include "rdata.h"
 
 size_t dns_edns_size(const struct dns_edns *edns)
 {
@@ -10,7 +11,10 @@ size_t dns_edns_size(const struct dns_edns *edns)
 
 size_t dns_rr_size(const struct dns_rr *rr)
 {
-    return (size_t)rr->owner.size + DNS_RR_FIXED_SIZE + rr->rdata_size;
+    /* The types that measure larger than they are: KEY, SIG and those above SRV. */
+    size_t excess =
+        rr->type > DNS_TYPE_SRV || rr->type == 24 || rr->type == 25 ? dns_rdata_excess(rr) : 0;
+    return (size_t)rr->owner.size + DNS_RR_FIXED_SIZE + rr->rdata_size + excess;
 }
 
 size_t dns_message_head_size(const struct dns_message *m)

@@ -55,7 +55,7 @@ static enum err bufsize_parse(struct setup *s, uint16_t *size, struct strbuf *wh
 enum err directive_bufsize_setup(struct setup *s)
 {
     struct strbuf why = STRBUF_EMPTY;
-    uint16_t size;
+    uint16_t size = 0;
     enum err err = bufsize_parse(s, &size, &why);
     if (err != OK)
         return setup_fail(s, name, err, &why);

@@ -191,7 +191,7 @@ static bool pcre_accepts(const char *pattern, size_t size, uint32_t options)
 static enum err unicode_class(struct translation *t, bool *found)
 {
     static const char invalid[] = "invalid character class range";
-    *found = t->at[0] == '\\' && (t->at[1] == 'p' || t->at[1] == 'P') && t->at[2] != '\0';
+    *found = t->at[0] == '\\' && (t->at[1] == 'p' || t->at[1] == 'P');
     if (!*found)
         return OK;
     const char *from = t->at;
@@ -201,7 +201,7 @@ static enum err unicode_class(struct translation *t, bool *found)
         if (end == NULL)
             return fail(t, invalid, from, strlen(from));
         t->at = end + 1;
-    } else {
+    } else if (*t->at != '\0') {
         rune_read(&t->at);
     }
     size_t size = span(from, t->at);
@@ -446,7 +446,7 @@ static enum err backslash_parse(struct translation *t)
     }
     t->has_operand = true;
     if (c == 'A' || c == 'b' || c == 'B' || c == 'z') {
-        strbuf_add_format(t->out, "\\%c", c);
+        strbuf_add_format(t->out, "(?:\\%c)", c);
         t->at += 2;
         return OK;
     }
@@ -483,7 +483,9 @@ static enum err item_parse(struct translation *t)
     case '\\':
         return backslash_parse(t);
     case '^':
-    case '$':
+    case '$': /* a group, because RE2 lets assertions be repeated and PCRE2 does not */
+        strbuf_add_format(t->out, "(?:%c)", *t->at++);
+        break;
     case '.':
         strbuf_add_char(t->out, *t->at++);
         break;

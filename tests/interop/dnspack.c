@@ -19,6 +19,7 @@ enum {
     LINE_SIZE_MAX = 3 * CASE_SIZE_MAX,
     CLIENT_SUBNET = 8,
     SHOWN_DIFFERENCES_MAX = 10,
+    SHOWN_SIZE_MAX = 1000,
 };
 
 /* Random numbers (splitmix64): the same cases for the same seed everywhere. */
@@ -124,7 +125,7 @@ static void write_gateway(struct writer *w, uint8_t kind)
 /* HIP's identity and key; their sizes go to the rdata's start. */
 static void write_hip_body(struct writer *w, size_t start)
 {
-    unsigned identity = below(5), key = 3 * below(4);
+    unsigned identity = below(5), key = below(12);
     if (w->failed)
         return;
     w->data[start] = (uint8_t)identity;
@@ -165,14 +166,16 @@ static void write_field(struct writer *w, char field, size_t start)
     case 'h':
     case 'H': {
         unsigned size = below(6);
-        write_u16(w, (uint16_t)size);
-        if (field == 'h' && !w->failed)
-            w->data[--w->size - 1] = (uint8_t)size;
+        if (!w->failed) {
+            w->data[w->size - 1] = (uint8_t)size;
+            if (field == 'H')
+                w->data[w->size - 2] = 0;
+        }
         write_random(w, size);
         break;
     }
     case 'b':
-        write_bytes(w, "\0\2\x40\1\1\1\x80", 7);
+        write_bytes(w, "\0\2\x40\1\1\1\x80", one_in(3) ? 0 : 7);
         break;
     case 'p':
         write_bytes(w, "\0\1\x18\3\12\1\2", 7);
@@ -191,7 +194,7 @@ static void write_field(struct writer *w, char field, size_t start)
         write_hip_body(w, start);
         break;
     case 'r':
-        write_plain(w, 3 * below(8));
+        write_plain(w, below(24));
         break;
     default: /* 'o': written with the OPT */
         break;
@@ -230,7 +233,7 @@ static void write_rr(struct writer *w, uint16_t type)
     w->data[size_at + 1] = (uint8_t)(w->size - start);
 }
 
-static void write_option(struct writer *w)
+static void write_option(struct writer *w, bool of_request)
 {
     static const struct {
         uint16_t code, size;
@@ -239,6 +242,8 @@ static void write_option(struct writer *w)
                  {11, 0}, {11, 2}, {12, 30}, {15, 2}, {15, 9}, {13, 3}, {65001, 4}};
     unsigned i = below(ARRAY_COUNT(usual));
     unsigned size = one_in(20) ? below(20) : usual[i].size;
+    if (usual[i].code == CLIENT_SUBNET && !of_request)
+        return;
     write_u16(w, usual[i].code);
     write_u16(w, (uint16_t)size);
     if (usual[i].code == CLIENT_SUBNET && size == 7) {
@@ -252,15 +257,18 @@ static void write_option(struct writer *w)
     }
 }
 
-static void write_opt(struct writer *w)
+/* A reply's has only as many options as our decoder keeps, and none that it does not pack again as
+ * miekg/dns does. */
+static void write_opt(struct writer *w, bool of_request)
 {
     write_bytes(w, "\0\0\x29", 3);
     write_u16(w, (uint16_t)(one_in(2) ? below(65536) : 1232));
     write_u32(w, one_in(4) ? (uint32_t)random_word() : one_in(2) ? 0x8000 : 0);
     size_t size_at = w->size;
     write_u16(w, 0);
-    for (unsigned options = one_in(20) ? below(40) : below(4); options > 0; options--)
-        write_option(w);
+    for (unsigned options = one_in(20) ? below(of_request ? 40 : 30) : below(4); options > 0;
+         options--)
+        write_option(w, of_request);
     if (w->failed)
         return;
     w->data[size_at] = (uint8_t)((w->size - size_at - 2) >> 8);
@@ -343,7 +351,7 @@ static void generate_request(void)
     if (additional > 0 && !opt_first)
         write_rr(&w, random_type());
     while (opts-- > 0)
-        write_opt(&w);
+        write_opt(&w, true);
     if (additional > 0 && opt_first)
         write_rr(&w, random_type());
     size_t size = w.size;
@@ -377,7 +385,7 @@ static void generate_reply(void)
         }
     }
     if (edns)
-        write_opt(&w);
+        write_opt(&w, false);
     if (w.failed)
         return;
     static const unsigned limits[] = {0, 512, 1232, 4096, 16384, 65535};
@@ -620,7 +628,9 @@ static void answer_case(const char *line, struct arena *arena)
 /* "accept - HEX" stands for any size. */
 static bool same_answer(const char *ours, const char *theirs)
 {
-    static const char any[] = "accept - ";
+    static const char any[] = "accept - ", bad[] = "bad case";
+    if (strncmp(ours, bad, sizeof bad - 1) == 0) /* our own making-up: not to be compared */
+        return strncmp(theirs, bad, sizeof bad - 1) == 0;
     if (strncmp(theirs, any, sizeof any - 1) != 0)
         return strcmp(ours, theirs) == 0;
     if (strncmp(ours, any, sizeof "accept " - 1) != 0)
@@ -643,7 +653,8 @@ static int check(FILE *cases, FILE *answers)
         expected[strcspn(expected, "\n")] = '\0';
         answer_case(line, &arena);
         if (!same_answer(answer, expected) && different++ < SHOWN_DIFFERENCES_MAX)
-            printf("case %zu: %sexpected %s\n     got %s\n", count, line, expected, answer);
+            printf("case %zu: %.*s\nexpected %.*s\n     got %.*s\n", count, SHOWN_SIZE_MAX, line,
+                   SHOWN_SIZE_MAX, expected, SHOWN_SIZE_MAX, answer);
     }
     arena_fini(&arena);
     printf("%zu cases, %zu different\n", count, different);

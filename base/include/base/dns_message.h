@@ -145,8 +145,9 @@ void dns_reply_init(struct dns_message *reply, const struct dns_message *request
 /* The same with an RCODE, as miekg's SetRcode. */
 void dns_reply_init_rcode(struct dns_message *reply, const struct dns_message *request, int rcode);
 
-/* Size on the wire without compression, edns included (miekg's Msg.Len with Compress false, which
- * also equals what `log` prints as rsize). With `compress` set: the compressed size. */
+/* Size on the wire without compression, edns included (miekg's Msg.Len with Compress false, which is
+ * also what `log` prints as rsize). With `compress` set: the compressed size. As in miekg, a few
+ * DNSSEC types count some octets more than they take. */
 size_t dns_message_size(const struct dns_message *m);
 
 /* miekg's Msg.Truncate: if the uncompressed size fits in SIZE (at least 512), `compress` becomes

@@ -55,8 +55,8 @@ enum dns_rcode {
 
 enum { DNS_MNEMONIC_SIZE = 16 }; /* with NUL */
 
-/* miekg/dns's mnemonic, "TYPE123" / "CLASS123" for a number without one ("None" for type 0). Known mnemonics are
- * copied, so the result is always OUT. */
+/* miekg/dns's mnemonic ("None" for type 0), or "TYPE123" / "CLASS123" for a number without one and
+ * for class ANY, whose mnemonic is a type's. Known mnemonics are copied: the result is always OUT. */
 const char *dns_type_text(uint16_t type, char out[static DNS_MNEMONIC_SIZE]);
 const char *dns_class_text(uint16_t class_number, char out[static DNS_MNEMONIC_SIZE]);
 /* "NOERROR", "NXDOMAIN", ...; the decimal number when there is no name, as CoreDNS's `log` prints it

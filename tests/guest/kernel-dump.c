@@ -1,0 +1,394 @@
+/* kernel-dump: a device full of peers, a writer that never rests, and a reader that catches it at
+ * every torn value. Run by kernel-dump.sh where the kernel has WireGuard.
+ *
+ *   kernel-dump fill DEVICE PEERS IPS             peers of generation 0
+ *   kernel-dump churn DEVICE PEERS IPS SECONDS    change after change, with short pauses
+ *   kernel-dump check DEVICE PEERS IPS SECONDS    reads; status 1 for a torn peer or device
+ *   kernel-dump capture DEVICE FILE               the raw datagrams of one dump (a fuzz seed)
+ *
+ * Change number n is one SET of one peer, chosen by a hash of n: its endpoint, keepalive and every
+ * allowed IP are made from n, so a peer whose values disagree is torn. The kernel applies a SET
+ * under a lock that a dump takes for each of its messages. A dump that was not interrupted is
+ * therefore the device after some change N: each peer must have the number of its last change up to
+ * N, and the reader checks that too. */
+#include "base/encoding.h"
+#include "wgctl/netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
+#include <linux/wireguard.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum {
+    MAX_PEERS = 1 << 14, /* of the address scheme */
+    MAX_IPS = 1000,      /* of one SET message */
+    MESSAGE_SIZE = 60000,
+    RECEIVE_SIZE = 32 * 1024,
+    READD_EVERY = 16, /* every so many changes remove the peer and add it again, at the end */
+    BURST_MAX = 40,   /* changes between two pauses */
+    PAUSE_MAX_US = 150000,
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "kernel-dump: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* --- What peer and change number determine. --- */
+
+static uint32_t hash(uint32_t x)
+{
+    x ^= x >> 16;
+    x *= 0x7feb352d;
+    x ^= x >> 15;
+    x *= 0x846ca68b;
+    return x ^ x >> 16;
+}
+
+static uint32_t peer_of_change(uint32_t n, uint32_t peers)
+{
+    return hash(n) % peers;
+}
+
+static void key_of_peer(uint8_t key[static KEY_SIZE], uint32_t peer)
+{
+    memset(key, 0x5a, KEY_SIZE);
+    memcpy(key, &peer, sizeof(peer));
+}
+
+static uint32_t peer_of_key(const uint8_t key[static KEY_SIZE])
+{
+    uint32_t peer;
+    memcpy(&peer, key, sizeof(peer));
+    return peer;
+}
+
+static uint16_t port_of(uint32_t n)
+{
+    return (uint16_t)(1 + n % 65000);
+}
+
+/* The first is 10.<peer><low bits of n>/32, the others fd00:<k>:<peer>:<n>/128. */
+static void ip_of(struct ip_prefix *out, uint32_t peer, uint32_t n, uint32_t k)
+{
+    *out = (struct ip_prefix){0};
+    uint32_t words[4] = {htonl(0xfd000000 | k), htonl(peer), 0, htonl(n)};
+    if (k == 0) {
+        words[0] = htonl(10U << 24 | peer << 10 | (n & 0x3ff));
+        out->addr.family = IP_V4;
+        out->length = 32;
+        memcpy(out->addr.bytes, words, 4);
+    } else {
+        out->addr.family = IP_V6;
+        out->length = 128;
+        memcpy(out->addr.bytes, words, 16);
+    }
+}
+
+/* --- Writing. --- */
+
+struct link {
+    struct mnl_socket *socket;
+    uint16_t family;
+    uint32_t sequence;
+    uint8_t buffer[MESSAGE_SIZE + 4096] __attribute__((aligned(8)));
+};
+
+static struct nlmsghdr *start(struct link *l, uint16_t type, uint16_t flags, uint8_t command)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(l->buffer);
+    message->nlmsg_type = type;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    message->nlmsg_seq = ++l->sequence;
+    struct genlmsghdr *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+    header->cmd = command;
+    header->version = 1;
+    return message;
+}
+
+static int on_family(const struct nlattr *attribute, void *context)
+{
+    if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID)
+        *(uint16_t *)context = mnl_attr_get_u16(attribute);
+    return MNL_CB_OK;
+}
+
+static void link_open(struct link *l)
+{
+    l->socket = mnl_socket_open(NETLINK_GENERIC);
+    if (l->socket == NULL || mnl_socket_bind(l->socket, 0, MNL_SOCKET_AUTOPID) != 0)
+        die("netlink socket");
+    struct nlmsghdr *message = start(l, GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY);
+    mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, WG_GENL_NAME);
+    if (mnl_socket_sendto(l->socket, message, message->nlmsg_len) < 0 ||
+        mnl_socket_recvfrom(l->socket, l->buffer, sizeof(l->buffer)) < 0)
+        die("netlink family");
+    message = (struct nlmsghdr *)(void *)l->buffer;
+    if (mnl_attr_parse(message, sizeof(struct genlmsghdr), on_family, &l->family) < 0 ||
+        l->family == 0)
+        die("no family \"wireguard\"");
+}
+
+static void put_ips(struct nlmsghdr *message, uint32_t peer, uint32_t n, uint32_t ips)
+{
+    struct nlattr *list = mnl_attr_nest_start(message, WGPEER_A_ALLOWEDIPS);
+    for (uint32_t k = 0; k < ips; k++) {
+        struct ip_prefix ip;
+        ip_of(&ip, peer, n, k);
+        bool v4 = ip.addr.family == IP_V4;
+        struct nlattr *item = mnl_attr_nest_start(message, 0);
+        mnl_attr_put_u16(message, WGALLOWEDIP_A_FAMILY, v4 ? AF_INET : AF_INET6);
+        mnl_attr_put(message, WGALLOWEDIP_A_IPADDR, v4 ? 4 : 16, ip.addr.bytes);
+        mnl_attr_put_u8(message, WGALLOWEDIP_A_CIDR_MASK, ip.length);
+        mnl_attr_nest_end(message, item);
+    }
+    mnl_attr_nest_end(message, list);
+}
+
+static void put_removal(struct nlmsghdr *message, uint32_t peer)
+{
+    uint8_t key[KEY_SIZE];
+    key_of_peer(key, peer);
+    struct nlattr *item = mnl_attr_nest_start(message, 0);
+    mnl_attr_put(message, WGPEER_A_PUBLIC_KEY, sizeof(key), key);
+    mnl_attr_put_u32(message, WGPEER_A_FLAGS, WGPEER_F_REMOVE_ME);
+    mnl_attr_nest_end(message, item);
+}
+
+static void put_peer(struct nlmsghdr *message, uint32_t peer, uint32_t n, uint32_t ips)
+{
+    uint8_t key[KEY_SIZE];
+    key_of_peer(key, peer);
+    struct sockaddr_in endpoint = {.sin_family = AF_INET,
+                                   .sin_port = htons(port_of(n)),
+                                   .sin_addr.s_addr = htonl(0xc0000000 | n)};
+    struct nlattr *item = mnl_attr_nest_start(message, 0);
+    mnl_attr_put(message, WGPEER_A_PUBLIC_KEY, sizeof(key), key);
+    mnl_attr_put_u32(message, WGPEER_A_FLAGS, WGPEER_F_REPLACE_ALLOWEDIPS);
+    mnl_attr_put(message, WGPEER_A_ENDPOINT, sizeof(endpoint), &endpoint);
+    mnl_attr_put_u16(message, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, port_of(n));
+    put_ips(message, peer, n, ips);
+    mnl_attr_nest_end(message, item);
+}
+
+static void send_set(struct link *l, struct nlmsghdr *message)
+{
+    uint8_t reply[4096];
+    if (message->nlmsg_len > MESSAGE_SIZE) {
+        errno = EMSGSIZE;
+        die("SET");
+    }
+    if (mnl_socket_sendto(l->socket, message, message->nlmsg_len) < 0)
+        die("sending a SET");
+    ssize_t size = mnl_socket_recvfrom(l->socket, reply, sizeof(reply));
+    if (size < 0 || mnl_cb_run(reply, (size_t)size, l->sequence, mnl_socket_get_portid(l->socket),
+                               NULL, NULL) < 0)
+        die("SET");
+}
+
+static void fill(struct link *l, const char *device, uint32_t peers, uint32_t ips)
+{
+    for (uint32_t peer = 0; peer < peers;) {
+        struct nlmsghdr *message = start(l, l->family, NLM_F_ACK, WG_CMD_SET_DEVICE);
+        mnl_attr_put_strz(message, WGDEVICE_A_IFNAME, device);
+        struct nlattr *list = mnl_attr_nest_start(message, WGDEVICE_A_PEERS);
+        do
+            put_peer(message, peer++, 0, ips);
+        while (peer < peers && message->nlmsg_len + 200 + 48 * ips < MESSAGE_SIZE);
+        mnl_attr_nest_end(message, list);
+        send_set(l, message);
+    }
+}
+
+static void churn(struct link *l, const char *device, uint32_t peers, uint32_t ips, double seconds)
+{
+    double end = now_s() + seconds;
+    uint32_t n = 0;
+    while (now_s() < end) {
+        for (uint32_t burst = 1 + hash(~n) % BURST_MAX; burst > 0; burst--) {
+            uint32_t peer = peer_of_change(++n, peers);
+            struct nlmsghdr *message = start(l, l->family, NLM_F_ACK, WG_CMD_SET_DEVICE);
+            mnl_attr_put_strz(message, WGDEVICE_A_IFNAME, device);
+            struct nlattr *list = mnl_attr_nest_start(message, WGDEVICE_A_PEERS);
+            if (n % READD_EVERY == 0)
+                put_removal(message, peer);
+            put_peer(message, peer, n, ips);
+            mnl_attr_nest_end(message, list);
+            send_set(l, message);
+        }
+        long us = hash(n ^ 0x5555) % PAUSE_MAX_US;
+        (void)nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+    }
+    printf("churn: %" PRIu32 " changes\n", n);
+}
+
+/* --- Checking. --- */
+
+struct checker {
+    uint32_t peers;
+    uint32_t ips;
+    uint32_t known;     /* `expected` is the device after this many changes */
+    uint32_t *expected; /* by peer: the number of its last change */
+    uint32_t *seen;
+};
+
+static bool torn(const char *what, uint32_t peer, uint32_t n)
+{
+    fprintf(stderr, "kernel-dump: TORN: peer %" PRIu32 ", change %" PRIu32 ": %s\n", peer, n, what);
+    return false;
+}
+
+/* Whether all of the peer's values come from one change; notes which. */
+static bool check_peer(struct checker *c, const struct wg_device *d, const struct wg_peer *p)
+{
+    uint32_t peer = peer_of_key(p->public_key);
+    uint32_t address;
+    memcpy(&address, p->endpoint.addr.bytes, sizeof(address));
+    uint32_t n = ntohl(address) & 0x00ffffff;
+    uint8_t key[KEY_SIZE];
+    key_of_peer(key, peer);
+    if (peer >= c->peers || memcmp(key, p->public_key, sizeof(key)) != 0)
+        return torn("unknown key", peer, n);
+    if (c->seen[peer] != UINT32_MAX)
+        return torn("the peer is there twice", peer, n);
+    c->seen[peer] = n;
+    if (p->endpoint.port != port_of(n) || p->persistent_keepalive != port_of(n))
+        return torn("port or keepalive of another change", peer, n);
+    if (p->allowed_ip_count != c->ips)
+        return torn("allowed IPs are missing", peer, n);
+    for (uint32_t k = 0; k < c->ips; k++) {
+        struct ip_prefix want;
+        ip_of(&want, peer, n, k);
+        const struct ip_prefix *got = &d->allowed_ips[p->allowed_ip_start + k];
+        if (!ip_addr_equal(&want.addr, &got->addr) || want.length != got->length)
+            return torn("an allowed IP of another change", peer, n);
+    }
+    return true;
+}
+
+static bool check_device(struct checker *c, const struct wg_device *d)
+{
+    memset(c->seen, 0xff, c->peers * sizeof(*c->seen));
+    if (d->peer_count != c->peers)
+        return torn("peers are missing", (uint32_t)d->peer_count, 0);
+    uint32_t last = 0;
+    for (size_t i = 0; i < d->peer_count; i++) {
+        if (!check_peer(c, d, &d->peers[i]))
+            return false;
+        uint32_t n = c->seen[peer_of_key(d->peers[i].public_key)];
+        last = n > last ? n : last;
+    }
+    for (; c->known < last; c->known++)
+        c->expected[peer_of_change(c->known + 1, c->peers)] = c->known + 1;
+    if (last < c->known)
+        return torn("the device went back in time", 0, last);
+    for (uint32_t i = 0; i < c->peers; i++)
+        if (c->seen[i] != c->expected[i])
+            return torn("the device mixes two states", i, c->seen[i]);
+    return true;
+}
+
+static int check(const char *device, uint32_t peers, uint32_t ips, double seconds)
+{
+    struct checker c = {.peers = peers,
+                        .ips = ips,
+                        .expected = calloc(peers, sizeof(*c.expected)),
+                        .seen = calloc(peers, sizeof(*c.seen))};
+    static uint8_t buffer[NETLINK_RECEIVE_SIZE];
+    struct netlink n = {0};
+    struct failure why;
+    struct wg_device d;
+    wg_device_init(&d);
+    if (c.expected == NULL || c.seen == NULL)
+        die("check");
+    unsigned good = 0, given_up = 0, changed = 0;
+    int status = 0;
+    for (double end = now_s() + seconds; now_s() < end && status == 0;) {
+        enum err error = netlink_read(&n, device, &d, buffer, &why);
+        if (error == ERR_INTERRUPTED) {
+            given_up++;
+            continue;
+        }
+        uint32_t before = c.known;
+        if (error != OK) {
+            fprintf(stderr, "kernel-dump: %s (%s)\n", err_text(error), why.text);
+            status = 1;
+        } else if (!check_device(&c, &d)) {
+            status = 1;
+        }
+        good++;
+        changed += c.known != before;
+        /* Not a whole core for the reader: the writer shares it in the guest. */
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    printf("check: %u whole reads, %u of them of a changed device; %" PRIu64
+           " dumps interrupted and repeated, %u reads given up\n",
+           good, changed, n.interruption_count, given_up);
+    if (status == 0 && (changed < 3 || n.interruption_count < 3)) {
+        fputs("kernel-dump: the writer and the reader hardly met\n", stderr);
+        status = 1;
+    }
+    netlink_close(&n);
+    wg_device_fini(&d);
+    free(c.expected);
+    free(c.seen);
+    return status;
+}
+
+/* --- A seed for the fuzzer. --- */
+
+static int capture(struct link *l, const char *device, const char *path)
+{
+    FILE *f = fopen(path, "wb");
+    struct nlmsghdr *message = start(l, l->family, NLM_F_DUMP, WG_CMD_GET_DEVICE);
+    mnl_attr_put_strz(message, WGDEVICE_A_IFNAME, device);
+    if (f == NULL || mnl_socket_sendto(l->socket, message, message->nlmsg_len) < 0)
+        die(path);
+    for (bool done = false; !done;) {
+        ssize_t size = mnl_socket_recvfrom(l->socket, l->buffer, RECEIVE_SIZE);
+        if (size < 0 || fwrite(l->buffer, 1, (size_t)size, f) != (size_t)size)
+            die(path);
+        int left = (int)size;
+        for (message = (struct nlmsghdr *)(void *)l->buffer; mnl_nlmsg_ok(message, left);
+             message = mnl_nlmsg_next(message, &left))
+            done = done || message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR;
+    }
+    return fclose(f) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    static struct link l;
+    const char *verb = argc > 2 ? argv[1] : "";
+    uint32_t peers = argc > 4 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0;
+    uint32_t ips = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 0;
+    double seconds = argc > 5 ? strtod(argv[5], NULL) : 0;
+    bool numbers = peers > 0 && peers <= MAX_PEERS && ips > 0 && ips <= MAX_IPS;
+    if (strcmp(verb, "check") == 0 && argc == 6 && numbers)
+        return check(argv[2], peers, ips, seconds);
+    link_open(&l);
+    if (strcmp(verb, "fill") == 0 && argc == 5 && numbers)
+        fill(&l, argv[2], peers, ips);
+    else if (strcmp(verb, "churn") == 0 && argc == 6 && numbers)
+        churn(&l, argv[2], peers, ips, seconds);
+    else if (strcmp(verb, "capture") == 0 && argc == 4)
+        return capture(&l, argv[2], argv[3]);
+    else
+        return 2;
+    return 0;
+}

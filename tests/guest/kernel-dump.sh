@@ -1,0 +1,65 @@
+#!/bin/bash
+# The kernel backend against a real kernel. Run it through tests/guest/run:
+#
+#   tests/guest/run tests/guest/kernel-dump.sh KERNEL-DUMP READ-DEVICE [SECONDS]
+#
+# (the two programs of the build folder). Once with 10,000 peers with three allowed IPs each, and once
+# with few peers so large that the kernel splits each over several messages: what we read equals
+# `wg show dump` while nobody writes; no torn peer or device is seen while a writer never rests; what a
+# read costs. SECONDS (20) is how long each of the two writers runs.
+set -eu -o pipefail
+kernel_dump=$1 read_device=$2 seconds=${3:-20}
+
+# Ours has no private key, and "(psk)" for a preshared key.
+wg_view() { wg show "$1" dump | awk -F'\t' -v OFS='\t' 'NR == 1 { print $2, $3, $4; next }
+  { if ($2 != "(none)") $2 = "(psk)"; print }'; }
+
+compare() {
+  wg_view "$1" > /tmp/theirs
+  "$read_device" dump "$1" > /tmp/ours
+  if ! cmp -s /tmp/theirs /tmp/ours; then
+    echo "$1: our view and that of wg show differ:" >&2
+    diff /tmp/theirs /tmp/ours | head -n 10 >&2 || true
+    exit 1
+  fi
+  echo "$1: our view equals wg show dump ($(($(wc -l < /tmp/ours) - 1)) peers)"
+}
+
+try() {
+  local device=$1 peers=$2 ips=$3 writer
+  ip link add "$device" type wireguard
+  # No carrier, no handshakes: the device stays down.
+  wg genkey | wg set "$device" private-key /dev/stdin listen-port 51820 fwmark 0x51
+  "$kernel_dump" fill "$device" "$peers" "$ips"
+  compare "$device"
+  echo "$device: netlink: $("$read_device" cost "$device" 20)"
+  "$kernel_dump" churn "$device" "$peers" "$ips" "$seconds" &
+  writer=$!
+  "$kernel_dump" check "$device" "$peers" "$ips" "$((seconds - 1))"
+  wait "$writer"
+  compare "$device"
+  ip link del "$device"
+}
+
+# A small device with everything: a preshared key, IPv6 and scoped endpoints, no endpoint, no IPs.
+try_values() {
+  ip link add wgval type wireguard
+  compare wgval
+  wg genkey | wg set wgval private-key /dev/stdin
+  (umask 077 && wg genpsk > /tmp/psk)
+  wg set wgval peer "$(wg genkey | wg pubkey)" preshared-key /tmp/psk endpoint '[2001:db8::1]:7' \
+    allowed-ips 10.1.0.0/16,fd00::/64,0.0.0.0/0 persistent-keepalive 25
+  wg set wgval peer "$(wg genkey | wg pubkey)"
+  wg set wgval peer "$(wg genkey | wg pubkey)" endpoint 192.0.2.1:65535 allowed-ips ::/0
+  compare wgval
+  if [ -n "${CAPTURE:-}" ]; then
+    "$kernel_dump" capture wgval "$CAPTURE/kernel-values"
+    "$kernel_dump" fill wgval 1 900
+    "$kernel_dump" capture wgval "$CAPTURE/kernel-split"
+  fi
+  ip link del wgval
+}
+
+try_values
+try wgmany 10000 3
+try wgbig 6 1000
