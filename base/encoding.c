@@ -3,15 +3,6 @@
 #include <sodium.h>
 #include <string.h>
 
-/* Everything here is branch-free in the data: a key's bits pick neither a branch nor a table
- * entry. For small unsigned x and y the top bits of x - y are set just where x < y. */
-
-/* All ones where LOW <= C <= HIGH, else 0. */
-static uint32_t in_range(uint32_t c, uint32_t low, uint32_t high)
-{
-    return (((c - low) | (high - c)) >> 31) - 1;
-}
-
 static char base32_char(uint32_t value)
 {
     uint32_t digit = (25 - value) >> 8; /* 24 ones for 26 to 31 */
@@ -19,16 +10,25 @@ static char base32_char(uint32_t value)
     return (char)(((value + 'a') & ~digit) | ((value - 26 + '2') & digit));
 }
 
-/* The value of C; *bad gets ones where C is no base32 character. */
-static uint32_t base32_value(char character, uint32_t *bad)
-{
-    uint32_t c = (uint8_t)character;
-    uint32_t letter = in_range(c | 0x20, 'a', 'z');
-    uint32_t digit = in_range(c, '2', '7');
-
-    *bad |= ~(letter | digit);
-    return (letter & ((c | 0x20) - 'a')) | (digit & (c - '2' + 26));
-}
+/* The value of each octet as a base32 character, either case; BASE32_BAD for the others. Base32 is
+ * for public keys in domain names, on the path of every query: a table, not constant time. */
+enum {
+    BASE32_BAD = 0x80
+};
+#define BAD8                                                                                       \
+    BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD
+#define BAD32 BAD8, BAD8, BAD8, BAD8
+#define LETTERS                                                                                    \
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25
+static const uint8_t base32_values[256] = {
+    BAD32,      BAD8,       BAD8,       BASE32_BAD, BASE32_BAD, 26,         27,         28,
+    29,         30,         31,         BAD8,       BASE32_BAD, LETTERS,    BASE32_BAD, BASE32_BAD,
+    BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, LETTERS,    BASE32_BAD, BASE32_BAD, BASE32_BAD,
+    BASE32_BAD, BASE32_BAD, BAD32,      BAD32,      BAD32,      BAD32,
+};
+#undef LETTERS
+#undef BAD32
+#undef BAD8
 
 void key_to_base32(char out[static KEY_BASE32_SIZE], const uint8_t key[static KEY_SIZE])
 {
@@ -47,10 +47,13 @@ void key_to_base32(char out[static KEY_BASE32_SIZE], const uint8_t key[static KE
 
 enum err key_from_base32(uint8_t key[static KEY_SIZE], const char *text, size_t size)
 {
+    enum {
+        GROUP_CHARS = 8,
+        GROUP_BYTES = 5,
+        GROUPS = 6
+    };
     uint8_t bytes[KEY_SIZE];
-    uint32_t bad = 0, bits = 0;
-    unsigned bit_count = 0;
-    size_t count = 0;
+    uint8_t seen = 0;
 
     if (size == KEY_BASE32_SIZE) {
         if (memcmp(text + KEY_BASE32_UNPADDED_SIZE, "====", 4) != 0)
@@ -58,16 +61,27 @@ enum err key_from_base32(uint8_t key[static KEY_SIZE], const char *text, size_t 
     } else if (size != KEY_BASE32_UNPADDED_SIZE) {
         return ERR_MALFORMED;
     }
-    for (size_t i = 0; i < KEY_BASE32_UNPADDED_SIZE; i++) {
-        bits = bits << 5 | base32_value(text[i], &bad);
-        bit_count += 5;
-        if (bit_count >= 8) {
-            bit_count -= 8;
-            bytes[count++] = (uint8_t)(bits >> bit_count);
+    uint8_t *out = bytes;
+    for (size_t g = 0; g < GROUPS; g++) {
+        uint64_t bits = 0;
+        for (size_t i = 0; i < GROUP_CHARS; i++) {
+            uint8_t value = base32_values[(uint8_t)text[g * GROUP_CHARS + i]];
+            seen |= value;
+            bits = bits << 5 | value;
         }
+        for (size_t i = 0; i < GROUP_BYTES; i++)
+            *out++ = (uint8_t)(bits >> (8 * (GROUP_BYTES - 1 - i)));
     }
-    bad |= bits & ((1u << bit_count) - 1); /* the 4 stray bits must be zero */
-    if (bad)
+    /* What is left is 4 characters: two octets, and four bits that must be zero. */
+    uint32_t bits = 0;
+    for (size_t i = GROUPS * GROUP_CHARS; i < KEY_BASE32_UNPADDED_SIZE; i++) {
+        uint8_t value = base32_values[(uint8_t)text[i]];
+        seen |= value;
+        bits = bits << 5 | value;
+    }
+    *out++ = (uint8_t)(bits >> 12);
+    *out++ = (uint8_t)(bits >> 4);
+    if ((seen & BASE32_BAD) != 0 || (bits & 0xf) != 0)
         return ERR_MALFORMED;
     memcpy(key, bytes, KEY_SIZE);
     return OK;

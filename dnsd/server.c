@@ -84,13 +84,6 @@ static struct site *route(const struct query *q)
 
 /* --- replies --------------------------------------------------------------------------------- */
 
-static void pack(struct query *q, const struct dns_message *reply)
-{
-    size_t size;
-    if (dns_message_write(reply, q->out, q->out_capacity, &size) == OK)
-        q->out_size = size;
-}
-
 static bool option_is_echoed(uint16_t code)
 {
     return code == DNS_EDNS_NSID || code == DNS_EDNS_EXPIRE || code == DNS_EDNS_COOKIE ||
@@ -123,6 +116,11 @@ static void add_edns(struct query *q, struct dns_message *reply)
     reply->edns = asked;
 }
 
+static size_t compress_above(const struct query *q)
+{
+    return q->remote.addr.family == IP_V4 ? COMPRESS_ABOVE_V4 : COMPRESS_ABOVE_V6;
+}
+
 /* The outermost writer: CoreDNS's ScrubWriter and the packing behind it. */
 static void scrub_write(struct response_writer *self UNUSED, struct query *q,
                         struct dns_message *reply)
@@ -131,12 +129,17 @@ static void scrub_write(struct response_writer *self UNUSED, struct query *q,
         return;
     q->written = true;
     add_edns(q, reply);
-    dns_message_truncate(reply, query_size_limit(q));
-    if (!reply->compress && q->proto == QUERY_UDP) {
-        size_t above = q->remote.addr.family == IP_V4 ? COMPRESS_ABOVE_V4 : COMPRESS_ABOVE_V6;
-        reply->compress = dns_message_size(reply) > above;
+    size_t limit = query_size_limit(q);
+    size_t size = dns_message_size(reply);
+    enum err e;
+    if (q->proto == QUERY_UDP && size <= limit && size > compress_above(q)) {
+        reply->compress = true;
+        e = dns_message_write(reply, q->out, q->out_capacity, &q->out_size);
+    } else {
+        e = dns_message_write_within(reply, limit, q->out, q->out_capacity, &q->out_size);
     }
-    pack(q, reply);
+    if (e != OK)
+        q->out_size = 0; /* what cannot be packed is not answered, as in CoreDNS */
 }
 
 static void reply_error(struct query *q, int rcode)
@@ -162,7 +165,8 @@ static void reply_bad_version(struct query *q)
     edns.extended_rcode = DNS_RCODE_BADVERS >> 4;
     reply.edns = &edns;
     q->written = true;
-    pack(q, &reply);
+    if (dns_message_write(&reply, q->out, q->out_capacity, &q->out_size) != OK)
+        q->out_size = 0;
 }
 
 static void serve(struct query *q)

@@ -83,7 +83,19 @@ static bool walk_name(struct name_walk *w, size_t *size)
     return true;
 }
 
-enum err dns_name_read(struct dns_name_buf *out, struct reader *message)
+/* The size of the name at AT if it has no pointers, is whole and not too long; else 0. */
+static size_t plain_name_size(const uint8_t *data, size_t size, size_t at)
+{
+    size_t start = at;
+    while (at < size && data[at] <= DNS_LABEL_MAX_SIZE) {
+        if (data[at] == 0)
+            return at + 1 - start <= DNS_NAME_MAX_SIZE ? at + 1 - start : 0;
+        at += 1u + data[at];
+    }
+    return 0;
+}
+
+static enum err read_compressed(struct dns_name_buf *out, struct reader *message)
 {
     struct name_walk walk = {.data = message->data, .size = message->size, .at = message->offset};
     size_t size;
@@ -91,21 +103,28 @@ enum err dns_name_read(struct dns_name_buf *out, struct reader *message)
         message->failed = true;
         return ERR_MALFORMED;
     }
-    out->size = (uint8_t)size;
-    if (walk.pointers == 0) {
-        memcpy(out->wire, message->data + message->offset, size);
-    } else {
-        struct name_walk again = {.data = walk.data, .size = walk.size, .at = message->offset};
-        size_t at = 0;
-        uint8_t label;
-        while (walk_label(&again, &label) && label != 0) {
-            memcpy(out->wire + at, again.data + again.at - 1, 1u + label);
-            at += 1u + label;
-            again.at += label;
-        }
-        out->wire[at] = 0;
+    struct name_walk again = {.data = walk.data, .size = walk.size, .at = message->offset};
+    size_t at = 0;
+    uint8_t label;
+    while (walk_label(&again, &label) && label != 0) {
+        memcpy(out->wire + at, again.data + again.at - 1, 1u + label);
+        at += 1u + label;
+        again.at += label;
     }
+    out->wire[at] = 0;
+    out->size = (uint8_t)size;
     message->offset = walk.behind;
+    return OK;
+}
+
+enum err dns_name_read(struct dns_name_buf *out, struct reader *message)
+{
+    size_t size = plain_name_size(message->data, message->size, message->offset);
+    if (size == 0 || message->failed)
+        return read_compressed(out, message);
+    memcpy(out->wire, message->data + message->offset, size);
+    out->size = (uint8_t)size;
+    message->offset += size;
     return OK;
 }
 

@@ -9,14 +9,15 @@ enum {
     POINTER_BITS = 0xC0,
     POINTER_SIZE = 2,
     SLOTS_MIN = 64,
+    SLOTS_GROWTH = 4,
     /* Presentation text is at most so many times as long as the wire form. */
     TEXT_EXPANSION = 4,
 };
 
-/* The labels of a name that is being packed. */
-struct labels {
+/* The labels of a name that are not remembered yet. */
+struct new_labels {
     unsigned count;
-    uint8_t starts[LABELS_MAX];  /* offset of each label in the name */
+    uint8_t starts[LABELS_MAX];  /* offset of each in the name */
     uint32_t hashes[LABELS_MAX]; /* of the suffix that starts there */
 };
 
@@ -24,56 +25,47 @@ enum {
     NOT_FOUND = 0
 }; /* no name starts in the header */
 
-void dns_suffix_table_init(struct dns_suffix_table *table, size_t size)
+void dns_suffix_table_init(struct dns_suffix_table *table)
 {
-    size_t slots = SLOTS_MIN;
-    while (slots < size && slots < DNS_POINTER_LIMIT)
-        slots *= 2;
-    table->slot_mask = (uint32_t)(slots - 1);
+    table->slot_mask = SLOTS_MIN - 1;
     table->count = 0;
     table->recent_owner.name.size = 0;
     table->recent_target.name.size = 0;
-    memset(table->slots, 0, slots * sizeof table->slots[0]);
+    memset(table->slots, 0, SLOTS_MIN * sizeof table->slots[0]);
 }
 
-static uint64_t mix(uint64_t hash, uint64_t word)
+static uint64_t load_word(const uint8_t *at)
 {
-    hash = (hash ^ word) * 0x9E3779B97F4A7C15;
-    return hash ^ hash >> 32;
-}
-
-/* Hashes a label, its length octet included, onto that of the suffix behind it. */
-static uint64_t hash_label(uint64_t hash, const uint8_t *label)
-{
-    size_t left = 1u + label[0];
     uint64_t word;
-    for (; left >= sizeof word; left -= sizeof word, label += sizeof word) {
-        memcpy(&word, label, sizeof word);
-        hash = mix(hash, word);
-    }
-    if (left > 0) {
-        word = 0;
-        memcpy(&word, label, left);
-        hash = mix(hash, word);
-    }
-    return hash;
+    memcpy(&word, at, sizeof word);
+    return word;
 }
 
-static void labels_init(struct labels *labels, struct dns_name name)
+/* Hashes a suffix of SIZE octets by its size and its first label, a few octets more at times. Names
+ * of one message that agree in both and differ behind are rare. */
+static uint32_t hash_suffix(const uint8_t *suffix, size_t size)
 {
-    unsigned count = 0;
-    for (size_t at = 0; name.wire[at] != 0; at += 1u + name.wire[at])
-        labels->starts[count++] = (uint8_t)at;
-    labels->count = count;
-    uint64_t hash = 0;
-    for (unsigned i = count; i-- > 0;) {
-        hash = hash_label(hash, name.wire + labels->starts[i]);
-        labels->hashes[i] = (uint32_t)hash;
+    static const uint64_t odd[] = {0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
+                                   0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB,
+                                   0x8EBC6AF09C88C6E3, 0x589965CC75374CC3};
+    uint64_t hash = size;
+    size_t label = 1u + suffix[0];
+    if (size < sizeof(uint64_t)) {
+        for (size_t i = 0; i < size; i++)
+            hash = hash << 8 | suffix[i];
+        hash *= odd[0];
+    } else {
+        for (size_t at = 0; at < label; at += sizeof(uint64_t)) {
+            size_t last = size - sizeof(uint64_t);
+            hash += load_word(suffix + (at < last ? at : last)) * odd[at / sizeof(uint64_t)];
+        }
     }
+    hash = (hash ^ hash >> 32) * odd[0];
+    return (uint32_t)(hash >> 32);
 }
 
 /* Whether the name at OFFSET of the image, through pointers, is SUFFIX. */
-static bool image_holds(const uint8_t *image, size_t offset, const uint8_t *suffix)
+static bool image_holds_slowly(const uint8_t *image, size_t offset, const uint8_t *suffix)
 {
     for (;;) {
         uint8_t size = image[offset];
@@ -90,27 +82,55 @@ static bool image_holds(const uint8_t *image, size_t offset, const uint8_t *suff
     }
 }
 
-static uint16_t find(const struct dns_packer *p, const uint8_t *suffix, uint32_t hash)
+static bool image_holds(const struct dns_packer *p, size_t offset, const uint8_t *suffix,
+                        size_t size)
+{
+    /* Most names stand there in full. A pointer's first octet is no label's length, so what is
+     * behind a shorter name cannot make it look equal. */
+    size_t rendered = p->offset < DNS_IMAGE_SIZE ? p->offset : DNS_IMAGE_SIZE;
+    if (size <= rendered - offset && memcmp(p->image + offset, suffix, size) == 0)
+        return true;
+    return image_holds_slowly(p->image, offset, suffix);
+}
+
+static uint16_t find(const struct dns_packer *p, const uint8_t *suffix, size_t size, uint32_t hash)
 {
     const struct dns_suffix_table *t = p->suffixes;
     for (uint32_t slot = hash & t->slot_mask;; slot = (slot + 1) & t->slot_mask) {
-        uint16_t offset = t->slots[slot];
-        if (offset == NOT_FOUND || image_holds(p->image, offset, suffix))
-            return offset;
+        if (t->slots[slot] == 0)
+            return NOT_FOUND;
+        const struct dns_suffix *s = &t->suffixes[t->slots[slot] - 1];
+        if (s->hash == (uint16_t)hash && image_holds(p, s->offset, suffix, size))
+            return s->offset;
     }
+}
+
+static void link_suffix(struct dns_suffix_table *t, uint32_t index)
+{
+    uint32_t slot = t->suffixes[index].hash & t->slot_mask;
+    while (t->slots[slot] != 0)
+        slot = (slot + 1) & t->slot_mask;
+    t->slots[slot] = (uint16_t)(index + 1);
+}
+
+static void grow(struct dns_suffix_table *t)
+{
+    uint32_t slots = (t->slot_mask + 1) * SLOTS_GROWTH;
+    t->slot_mask = (slots < DNS_POINTER_LIMIT ? slots : DNS_POINTER_LIMIT) - 1;
+    memset(t->slots, 0, (t->slot_mask + 1) * sizeof t->slots[0]);
+    for (uint32_t i = 0; i < t->count; i++)
+        link_suffix(t, i);
 }
 
 static void insert(struct dns_suffix_table *t, size_t offset, uint32_t hash)
 {
-    /* Half full: more than the size given to dns_suffix_table_init has been packed, so what is
-     * being measured will not be sent. */
+    if (t->count == ARRAY_COUNT(t->suffixes))
+        return; /* cannot be: a suffix takes two octets below the limit */
     if (t->count > t->slot_mask / 2)
-        return;
+        grow(t);
+    t->suffixes[t->count] = (struct dns_suffix){.offset = (uint16_t)offset, .hash = (uint16_t)hash};
+    link_suffix(t, t->count);
     t->count++;
-    uint32_t slot = hash & t->slot_mask;
-    while (t->slots[slot] != NOT_FOUND)
-        slot = (slot + 1) & t->slot_mask;
-    t->slots[slot] = (uint16_t)offset;
 }
 
 /* The offset by which miekg/dns decides whether a label's suffix is remembered. Its measuring pass
@@ -125,11 +145,12 @@ static size_t remembered_offset(const struct dns_packer *p, struct dns_name name
     return p->offset + (start > 0 ? dns_name_text_size(dns_name_of(&head)) : 0);
 }
 
-/* Remembers the suffixes at the first COUNT labels of the name that is about to be rendered. */
-static void remember(struct dns_packer *p, struct dns_name name, const struct labels *labels,
-                     unsigned count)
+/* Remembers the new suffixes of the name that is about to be rendered. */
+static void remember(struct dns_packer *p, struct dns_name name, const struct new_labels *labels)
 {
-    for (unsigned i = 0; i < count; i++) {
+    if (p->offset >= DNS_POINTER_LIMIT)
+        return;
+    for (unsigned i = 0; i < labels->count; i++) {
         if (remembered_offset(p, name, labels->starts[i]) >= DNS_POINTER_LIMIT)
             return;
         insert(p->suffixes, p->offset + labels->starts[i], labels->hashes[i]);
@@ -168,6 +189,39 @@ static void put_name(struct dns_packer *p, const uint8_t *wire, size_t size, uin
     p->offset += all;
 }
 
+/* Renders NAME: what follows its first IN_FULL octets is remembered at TARGET, unless that is 0. */
+static void put_found(struct dns_packer *p, struct dns_name name, size_t in_full, uint16_t target,
+                      bool compressible)
+{
+    if (compressible && target != NOT_FOUND)
+        put_name(p, name.wire, in_full, target);
+    else
+        put_name(p, name.wire, name.size, NOT_FOUND);
+}
+
+static void pack_new_name(struct dns_packer *p, struct dns_name name, bool compressible,
+                          struct dns_recent_name *recent)
+{
+    struct new_labels labels;
+    labels.count = 0;
+    uint16_t target = NOT_FOUND;
+    size_t in_full = 0; /* octets in front of the remembered suffix */
+    for (uint8_t label; (label = name.wire[in_full]) != 0; in_full += 1u + label) {
+        uint32_t hash = hash_suffix(name.wire + in_full, name.size - in_full);
+        target = find(p, name.wire + in_full, name.size - in_full, hash);
+        if (target != NOT_FOUND)
+            break;
+        labels.starts[labels.count] = (uint8_t)in_full;
+        labels.hashes[labels.count++] = hash;
+    }
+    if (in_full == 0)
+        *recent = (struct dns_recent_name){.name = name, .offset = target};
+    else if (p->offset < DNS_POINTER_LIMIT)
+        *recent = (struct dns_recent_name){.name = name, .offset = (uint16_t)p->offset};
+    remember(p, name, &labels);
+    put_found(p, name, in_full, target, compressible);
+}
+
 /* RECENT: the latest name of the same kind, updated. Not used without a suffix table. */
 static void pack_name(struct dns_packer *p, struct dns_name name, bool compressible,
                       struct dns_recent_name *recent)
@@ -176,32 +230,14 @@ static void pack_name(struct dns_packer *p, struct dns_name name, bool compressi
         put_name(p, name.wire, name.size, NOT_FOUND);
         return;
     }
-    if (dns_name_same(name, recent->name)) {
-        if (compressible)
-            put_name(p, name.wire, 0, recent->offset);
-        else
-            put_name(p, name.wire, name.size, NOT_FOUND);
-        return;
-    }
-    struct labels labels;
-    labels_init(&labels, name);
-    uint16_t target = NOT_FOUND;
-    unsigned in_full = 0;
-    while (in_full < labels.count) {
-        target = find(p, name.wire + labels.starts[in_full], labels.hashes[in_full]);
-        if (target != NOT_FOUND)
-            break;
-        in_full++;
-    }
-    if (in_full == 0)
-        *recent = (struct dns_recent_name){.name = name, .offset = target};
-    else if (p->offset < DNS_POINTER_LIMIT)
-        *recent = (struct dns_recent_name){.name = name, .offset = (uint16_t)p->offset};
-    remember(p, name, &labels, in_full);
-    if (compressible && target != NOT_FOUND)
-        put_name(p, name.wire, labels.starts[in_full], target);
+    /* The target of a WireGuard peer's SRV is its owner: nothing new to remember then. */
+    const struct dns_recent_name *owner = &p->suffixes->recent_owner;
+    if (dns_name_same(name, recent->name))
+        put_found(p, name, 0, recent->offset, compressible);
+    else if (dns_name_same(name, owner->name))
+        put_found(p, name, 0, owner->offset, compressible);
     else
-        put_name(p, name.wire, name.size, NOT_FOUND);
+        pack_new_name(p, name, compressible, recent);
 }
 
 enum {

@@ -28,13 +28,22 @@ struct dns_recent_name {
     uint16_t offset;
 };
 
-/* Remembered suffixes: an open hash table of offsets into the image, 0 for a free slot. Only the
- * first slot_mask + 1 are used and cleared. */
+/* A remembered suffix: where it stands in the image, and enough of its hash for the largest table.
+ */
+struct dns_suffix {
+    uint16_t offset;
+    uint16_t hash;
+};
+
+/* Remembered suffixes: an open hash table of indices into `suffixes`, plus one; 0 is a free slot.
+ * It starts small, as most messages are, and grows; only the first slot_mask + 1 slots are in use.
+ */
 struct dns_suffix_table {
     uint32_t slot_mask;
     uint32_t count;
     struct dns_recent_name recent_owner;
     struct dns_recent_name recent_target;
+    struct dns_suffix suffixes[DNS_POINTER_LIMIT / 2];
     uint16_t slots[DNS_POINTER_LIMIT];
 };
 
@@ -47,14 +56,15 @@ struct dns_packer {
     struct dns_suffix_table *suffixes; /* NULL: names are written in full */
 };
 
-/* SIZE is at least that of the packed message (or of what will be packed of it). */
-void dns_suffix_table_init(struct dns_suffix_table *table, size_t size);
+void dns_suffix_table_init(struct dns_suffix_table *table);
 
 void dns_pack_question(struct dns_packer *p, const struct dns_question *question);
 void dns_pack_rr(struct dns_packer *p, const struct dns_rr *rr);
 
 /* Size of the OPT pseudo-RR. */
 size_t dns_edns_size(const struct dns_edns *edns);
+/* Whether the record's type is one that miekg/dns may measure larger than it is. */
+bool dns_rr_may_exceed(const struct dns_rr *rr);
 /* Uncompressed size of a record as miekg/dns measures it, and of everything before the first one.
  */
 size_t dns_rr_size(const struct dns_rr *rr);

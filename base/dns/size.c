@@ -9,11 +9,18 @@ size_t dns_edns_size(const struct dns_edns *edns)
     return size;
 }
 
+bool dns_rr_may_exceed(const struct dns_rr *rr)
+{
+    enum {
+        KEY = 24,
+        SIG = 25
+    };
+    return rr->type > DNS_TYPE_SRV || rr->type == KEY || rr->type == SIG;
+}
+
 size_t dns_rr_size(const struct dns_rr *rr)
 {
-    /* The types that measure larger than they are: KEY, SIG and those above SRV. */
-    size_t excess =
-        rr->type > DNS_TYPE_SRV || rr->type == 24 || rr->type == 25 ? dns_rdata_excess(rr) : 0;
+    size_t excess = dns_rr_may_exceed(rr) ? dns_rdata_excess(rr) : 0;
     return (size_t)rr->owner.size + DNS_RR_FIXED_SIZE + rr->rdata_size + excess;
 }
 
@@ -38,7 +45,7 @@ static size_t compressed_size(const struct dns_message *m)
 {
     uint8_t image[DNS_IMAGE_SIZE];
     struct dns_suffix_table suffixes;
-    dns_suffix_table_init(&suffixes, dns_message_size_until(m, DNS_POINTER_LIMIT));
+    dns_suffix_table_init(&suffixes);
     struct dns_packer p = {.image = image, .dry = true, .suffixes = &suffixes};
     p.offset = DNS_HEADER_SIZE;
     if (m->has_question)

@@ -14,12 +14,13 @@ static size_t fitting(struct dns_packer *p, const struct dns_rr_list *list, size
     return *full ? 0 : list->count;
 }
 
-/* Drops the RRs that do not fit in SIZE octets when compressed. */
-static void drop_rrs(struct dns_message *m, size_t size)
+/* Drops the RRs that do not fit in SIZE octets when compressed. Its own function for the stack that
+ * it takes. */
+static __attribute__((noinline)) void drop_rrs(struct dns_message *m, size_t size)
 {
     uint8_t image[DNS_IMAGE_SIZE];
     struct dns_suffix_table suffixes;
-    dns_suffix_table_init(&suffixes, size);
+    dns_suffix_table_init(&suffixes);
     struct dns_packer p = {.image = image, .dry = true, .suffixes = &suffixes};
     p.offset = DNS_HEADER_SIZE;
     if (m->has_question)

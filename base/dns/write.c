@@ -5,6 +5,8 @@ enum {
     RCODE_MAX = 0x0F,
     EXTENDED_RCODE_MAX = 0xFFF,
     OPCODE_SHIFT = 11,
+    ONE_PASS_MAX_RRS = 16,
+    ONE_PASS_MAX_SIZE = 4096,
 };
 
 static void header_write(struct writer *w, const struct dns_message *m)
@@ -53,7 +55,7 @@ static __attribute__((noinline)) void body_write_compressed(struct dns_packer *p
                                                             const struct dns_message *m)
 {
     struct dns_suffix_table suffixes;
-    dns_suffix_table_init(&suffixes, dns_message_size_until(m, DNS_POINTER_LIMIT));
+    dns_suffix_table_init(&suffixes);
     p->suffixes = &suffixes;
     body_write(p, m);
     p->suffixes = NULL;
@@ -81,4 +83,33 @@ enum err dns_message_write(const struct dns_message *m, uint8_t *out, size_t cap
         return ERR_NO_SPACE;
     *size = w.size;
     return OK;
+}
+
+/* Whether the packed size decides what dns_message_truncate would do: it measures some types larger
+ * than they are, and offsets of escaped names beyond the pointers' reach in another way. */
+static bool measures_as_packed(const struct dns_message *m)
+{
+    for (int section = 0; section < DNS_SECTION_COUNT; section++) {
+        const struct dns_rr_list *list = &m->sections[section];
+        if (list->count > ONE_PASS_MAX_RRS)
+            return false;
+        for (size_t i = 0; i < list->count; i++)
+            if (dns_rr_may_exceed(&list->rrs[i]))
+                return false;
+    }
+    return true;
+}
+
+enum err dns_message_write_within(struct dns_message *m, size_t limit, uint8_t *out,
+                                  size_t capacity, size_t *size)
+{
+    if (limit < DNS_MIN_UDP_SIZE)
+        limit = DNS_MIN_UDP_SIZE;
+    m->compress = dns_message_size_until(m, limit) > limit;
+    if (m->compress && limit <= ONE_PASS_MAX_SIZE && measures_as_packed(m) &&
+        dns_message_write(m, out, capacity < limit ? capacity : limit, size) == OK)
+        return OK;
+    if (m->compress)
+        dns_message_truncate(m, limit);
+    return dns_message_write(m, out, capacity, size);
 }

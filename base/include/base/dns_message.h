@@ -155,6 +155,10 @@ size_t dns_message_size(const struct dns_message *m);
  * sections that do not fit are dropped and TC is set if any was. */
 void dns_message_truncate(struct dns_message *m, size_t size);
 
+/* dns_message_truncate and dns_message_write in one: what fits is packed only once. */
+enum err dns_message_write_within(struct dns_message *m, size_t limit, uint8_t *out,
+                                  size_t capacity, size_t *size) MUST_CHECK;
+
 /* Writes the message. With `compress`, names of owners and of RFC 1035 rdata (NS, CNAME, SOA, PTR, MX)
  * are compressed against every earlier name, case-sensitively, as miekg packs; SRV targets are written in full but
  * may be pointed to. ERR_NO_SPACE (also beyond 65535), ERR_INVALID for rcode > 15 without edns. */

@@ -1,7 +1,8 @@
 /* Hexadecimal, base32 (RFC 4648 section 6) and base64 (section 4) of fixed-size keys and of byte
  * strings. Decoders reject anything that the encoder would not have produced (wrong length,
- * characters, padding, or stray low bits) with ERR_MALFORMED. Key forms are constant-time in the
- * key's content. */
+ * characters, padding, or stray low bits) with ERR_MALFORMED. Hexadecimal and base64,
+ * which also carry private keys, are constant-time in the key's content; base32 is for public keys.
+ */
 #ifndef WARREN_BASE_ENCODING_H
 #define WARREN_BASE_ENCODING_H
 
