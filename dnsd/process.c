@@ -3,6 +3,7 @@
 #include "dnsd/directives.h"
 #include "dnsd/instance.h"
 #include "dnsd/rcu.h"
+#include "dnsd/sockets.h"
 #include "dnsd/tcp.h"
 
 #include "base/log.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,12 +335,14 @@ static void watch_signals(struct process *p)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+/* One UDP worker for each processor that this process may run on. */
 static size_t worker_count(void)
 {
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t allowed;
+    int count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
     if (count < 1)
         return 1;
-    return count < PROCESS_DEFAULT_WORKERS_MAX ? (size_t)count : PROCESS_DEFAULT_WORKERS_MAX;
+    return count < SOCKETS_MAX_UDP_WORKERS ? (size_t)count : SOCKETS_MAX_UDP_WORKERS;
 }
 
 static void write_pid_file(const struct process *p)

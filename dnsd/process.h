@@ -20,10 +20,6 @@ struct process_options {
     bool quiet;
 };
 
-enum {
-    PROCESS_DEFAULT_WORKERS_MAX = 16
-};
-
 /* Loads and starts, then serves until a signal ends it. Returns the exit code; what went wrong at
  * the start is printed to standard error as CoreDNS prints it. */
 int process_run(const struct process_options *options);

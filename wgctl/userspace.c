@@ -417,8 +417,11 @@ static enum err conversation_open(struct conversation *c, const char *directory,
     char *path = c->address.sun_path;
     int size = snprintf(path, sizeof(c->address.sun_path), "%s/%s.sock", directory, name);
     if (size < 0 || (size_t)size >= sizeof(c->address.sun_path))
-        return fail(c->why, ERR_INVALID, "%s/%s.sock: too long for a socket's path", directory,
-                    name);
+        /* Then nobody listens there either. */
+        return fail(c->why, ERR_NOT_FOUND, "%s/%s.sock is too long for a socket", directory, name);
+    /* One system call for each read of a kernel device; four without. */
+    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return fail(c->why, ERR_NOT_FOUND, "there is no %s", path);
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0)
         return system_error(c->why, "making a socket for", path);
@@ -539,7 +542,8 @@ enum err userspace_read(const char *directory, const char *name, struct wg_devic
     wg_device_clear(device);
     uapi_parser_init(&parser, device, key_cache, why);
     enum err error = converse(directory, name, request, sizeof(request) - 1, &parser, buffer);
-    sodium_memzero(buffer, USERSPACE_RECEIVE_SIZE);
+    if (error != ERR_NOT_FOUND)
+        sodium_memzero(buffer, USERSPACE_RECEIVE_SIZE);
     return error;
 }
 

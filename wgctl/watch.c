@@ -1,5 +1,6 @@
 #include "wgctl/watch.h"
 
+#include "order.h"
 #include "wgctl/device.h"
 
 #include <pthread.h>
@@ -12,6 +13,7 @@
 
 enum {
     NS_PER_MS = 1000 * 1000,
+    SHUFFLES_TOLD = 3,
     COST_FACTOR = 25, /* a read may take 1/25, 4 percent, of a core */
 };
 
@@ -22,8 +24,9 @@ struct wgctl_watch {
     struct wgctl *reader;
     struct wg_device published; /* what FN saw last */
     struct wg_device next;
-    enum err error; /* of the last read */
-    bool told;      /* FN was called once */
+    enum err error;         /* that FN saw last */
+    bool told;              /* FN was called once */
+    unsigned shuffle_count; /* of told changes in nothing but the order of peers */
     wgctl_watch_fn *fn;
     void *context;
     char *name;
@@ -55,25 +58,56 @@ static void tell(struct wgctl_watch *w)
                       });
 }
 
+/* wireguard-go lists its peers in another order each time: a mere shuffle of a userspace device is
+ * told a few times, for the sake of devices where the order means something, and then no more. */
+static bool is_idle_shuffle(struct wgctl_watch *w)
+{
+    bool shuffled = false;
+    if (w->next.ifindex != 0 || same_but_for_order(&shuffled, &w->published, &w->next) != OK ||
+        !shuffled)
+        return false;
+    if (w->shuffle_count >= SHUFFLES_TOLD)
+        return true;
+    w->shuffle_count++;
+    return false;
+}
+
+/* Whether a good read, in `next`, is worth telling. */
+static bool is_news(struct wgctl_watch *w)
+{
+    if (!w->told || w->error != OK)
+        return true;
+    return !wg_device_same_published(&w->published, &w->next) && !is_idle_shuffle(w);
+}
+
+static void take_good_read(struct wgctl_watch *w)
+{
+    if (!is_news(w))
+        return;
+    struct wg_device read = w->next;
+    w->next = w->published;
+    w->published = read;
+    w->error = OK;
+    tell(w);
+}
+
+static void take_failure(struct wgctl_watch *w, enum err error)
+{
+    /* A busy device is not a broken one: what was read last stands, and the next read may succeed.
+     */
+    if (w->told && (error == w->error || (error == ERR_INTERRUPTED && w->error == OK)))
+        return;
+    w->error = error;
+    tell(w);
+}
+
 static void read_and_tell(struct wgctl_watch *w)
 {
     enum err error = wgctl_read(w->reader, w->name, &w->next);
-    /* A busy device is not a broken one: what was read last stands, and the next read may succeed.
-     */
-    if (error == ERR_INTERRUPTED && w->told && w->error == OK) {
-        atomic_fetch_add_explicit(&w->read_count, 1, memory_order_release);
-        return;
-    }
-    bool changed = !w->told || error != w->error;
-    if (error == OK) {
-        changed = changed || !wg_device_same_published(&w->published, &w->next);
-        struct wg_device read = w->next;
-        w->next = w->published;
-        w->published = read;
-    }
-    w->error = error;
-    if (changed)
-        tell(w);
+    if (error == OK)
+        take_good_read(w);
+    else
+        take_failure(w, error);
     atomic_fetch_add_explicit(&w->read_count, 1, memory_order_release);
 }
 

@@ -19,18 +19,33 @@ static const char *lookup(const char *name)
     return value != NULL ? value : "";
 }
 
-/* Appends TEXT to OUT with every occurrence of WHAT replaced by VALUE; stops early once OUT is
- * larger than any expansion may get. */
-static void replace_all(struct strbuf *out, const char *text, const char *what, const char *value)
+/* The first WHAT between TEXT and END, or NULL. */
+static const char *find(const char *text, const char *end, const char *what)
 {
     size_t size = strlen(what);
-    for (const char *hit; (hit = strstr(text, what)) != NULL; text = hit + size) {
+    while ((text = memchr(text, what[0], (size_t)(end - text))) != NULL) {
+        if ((size_t)(end - text) < size)
+            return NULL;
+        if (memcmp(text, what, size) == 0)
+            return text;
+        text++;
+    }
+    return NULL;
+}
+
+/* Appends what is between TEXT and END to OUT, with every WHAT replaced by VALUE; stops early once
+ * OUT is larger than any expansion may get. */
+static void replace_all(struct strbuf *out, const char *text, const char *end, const char *what,
+                        const char *value)
+{
+    size_t size = strlen(what);
+    for (const char *hit; (hit = find(text, end, what)) != NULL; text = hit + size) {
         if (out->size > ENV_MAX_WORK)
             return;
         strbuf_add(out, text, (size_t)(hit - text));
         strbuf_add_str(out, value);
     }
-    strbuf_add_str(out, text);
+    strbuf_add(out, text, (size_t)(end - text));
 }
 
 /* Replaces the first reference in S wherever its text occurs; CHANGED says whether there was one.
@@ -39,17 +54,17 @@ static enum err replace_first(struct strbuf *s, const struct reference *kind, si
                               bool *changed)
 {
     *changed = false;
-    const char *text = strbuf_str(s);
-    const char *start = strstr(text, kind->start);
-    const char *end = start != NULL ? strstr(start, kind->end) : NULL;
-    if (end == NULL || end <= start + strlen(kind->start))
+    const char *text = strbuf_str(s), *limit = text + s->size;
+    size_t mark_size = strlen(kind->start);
+    const char *start = find(text, limit, kind->start);
+    const char *end = start != NULL ? find(start, limit, kind->end) : NULL;
+    if (end == NULL || end <= start + mark_size)
         return OK;
-    size_t size = (size_t)(end - start) + strlen(kind->end);
-    char *what = strndup(start, size);
-    char *name = strndup(start + strlen(kind->start), (size_t)(end - start) - strlen(kind->start));
+    char *what = strndup(start, (size_t)(end - start) + strlen(kind->end));
+    char *name = strndup(start + mark_size, (size_t)(end - start) - mark_size);
     struct strbuf next = STRBUF_EMPTY;
     if (what != NULL && name != NULL)
-        replace_all(&next, text, what, lookup(name));
+        replace_all(&next, text, limit, what, lookup(name));
     enum err err = what == NULL || name == NULL || next.failed ? ERR_NO_MEMORY : OK;
     free(what);
     free(name);

@@ -10,7 +10,7 @@
 enum {
     /* Bytes that replacing may copy in one Corefile: what keeps variables that name each other, or
      * themselves (CoreDNS then never ends), from running away. */
-    ENV_MAX_WORK = 64 << 20,
+    ENV_MAX_WORK = 16 << 20,
 };
 
 /* TEXT with every reference replaced: TEXT itself when there is none, else a string from ARENA.

@@ -1,7 +1,7 @@
 #include "dnsd/corefile/zone_key.h"
 
 #include "base/ip.h"
-#include "dnsd/corefile/quote.h"
+#include "dnsd/gotext.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -246,7 +246,7 @@ static enum err split_port(const char *s, struct arena *arena, size_t *size, con
     *port = NULL;
     if (s[0] == '\0' || (colon != NULL && colon[1] == '\0')) {
         strbuf_add_str(error, "expecting data after last colon: ");
-        core_quote(error, s);
+        quote_add(error, s);
         return ERR_MALFORMED;
     }
     if (colon == NULL || !read_port(colon + 1, text))

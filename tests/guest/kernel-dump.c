@@ -4,6 +4,7 @@
  *   kernel-dump fill DEVICE PEERS IPS             peers of generation 0
  *   kernel-dump churn DEVICE PEERS IPS SECONDS    change after change, with short pauses
  *   kernel-dump check DEVICE PEERS IPS SECONDS    reads; status 1 for a torn peer or device
+ *   kernel-dump set DEVICE KEY ENDPOINT           wgctl_set_peer_endpoint
  *   kernel-dump capture DEVICE FILE               the raw datagrams of one dump (a fuzz seed)
  *
  * Change number n is one SET of one peer, chosen by a hash of n: its endpoint, keepalive and every
@@ -12,6 +13,7 @@
  * therefore the device after some change N: each peer must have the number of its last change up to
  * N, and the reader checks that too. */
 #include "base/encoding.h"
+#include "wgctl/device.h"
 #include "wgctl/netlink.h"
 
 #include <arpa/inet.h>
@@ -23,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -350,6 +351,24 @@ static int check(const char *device, uint32_t peers, uint32_t ips, double second
     return status;
 }
 
+/* --- Setting an endpoint. --- */
+
+static int set(const char *device, const char *key_text, const char *endpoint_text)
+{
+    uint8_t key[KEY_SIZE];
+    struct ip_endpoint endpoint;
+    struct wgctl *w;
+    if (key_from_base64(key, key_text, strlen(key_text)) != OK ||
+        ip_endpoint_parse(&endpoint, endpoint_text, strlen(endpoint_text)) != OK ||
+        wgctl_create(&w, NULL) != OK)
+        return 2;
+    enum err error = wgctl_set_peer_endpoint(w, device, key, &endpoint);
+    if (error != OK)
+        fprintf(stderr, "kernel-dump: %s (%s)\n", err_text(error), wgctl_error(w));
+    wgctl_destroy(w);
+    return error == OK ? 0 : 1;
+}
+
 /* --- A seed for the fuzzer. --- */
 
 static int capture(struct link *l, const char *device, const char *path)
@@ -381,6 +400,8 @@ int main(int argc, char **argv)
     bool numbers = peers > 0 && peers <= MAX_PEERS && ips > 0 && ips <= MAX_IPS;
     if (strcmp(verb, "check") == 0 && argc == 6 && numbers)
         return check(argv[2], peers, ips, seconds);
+    if (strcmp(verb, "set") == 0 && argc == 5)
+        return set(argv[2], argv[3], argv[4]);
     link_open(&l);
     if (strcmp(verb, "fill") == 0 && argc == 5 && numbers)
         fill(&l, argv[2], peers, ips);

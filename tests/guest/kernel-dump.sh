@@ -60,6 +60,49 @@ try_values() {
   ip link del wgval
 }
 
+expect_failure() {
+  local text=$1
+  shift
+  if "$@" > /dev/null 2> /tmp/stderr || ! grep -qF -- "$text" /tmp/stderr; then
+    echo "expected a failure with \"$text\" from: $*" >&2
+    cat /tmp/stderr >&2
+    exit 1
+  fi
+}
+
+# Each kind of trouble has its own error.
+try_failures() {
+  expect_failure "no such device" "$read_device" dump nodev0
+  expect_failure "not a WireGuard device" "$read_device" dump lo
+  ip link add wgerr type wireguard
+  expect_failure "permission denied" \
+    setpriv --bounding-set -net_admin --inh-caps -all "$read_device" dump wgerr
+  ip link del wgerr
+  echo "failures: as expected"
+}
+
+# An endpoint is set for a peer that is there, and no other peer is made.
+try_set() {
+  local peer stranger
+  ip link add wgset type wireguard
+  peer=$(wg genkey | wg pubkey) stranger=$(wg genkey | wg pubkey)
+  wg set wgset peer "$peer" allowed-ips 10.0.0.1/32
+  for endpoint in 192.0.2.7:7 '[2001:db8::7]:65535'; do
+    "$kernel_dump" set wgset "$peer" "$endpoint"
+    "$kernel_dump" set wgset "$stranger" "$endpoint"
+    [ "$(wg show wgset endpoints)" = "$peer	$endpoint" ]
+    [ "$(wg show wgset allowed-ips)" = "$peer	10.0.0.1/32" ]
+  done
+  expect_failure "permission denied" setpriv --bounding-set -net_admin --inh-caps -all \
+    "$kernel_dump" set wgset "$peer" 192.0.2.8:8
+  expect_failure "no such device" "$kernel_dump" set nodev0 "$peer" 192.0.2.8:8
+  compare wgset
+  ip link del wgset
+  echo "wgset: endpoints set"
+}
+
 try_values
+try_failures
+try_set
 try wgmany 10000 3
 try wgbig 6 1000

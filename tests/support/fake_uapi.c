@@ -161,7 +161,8 @@ static void start_answer(struct fake_uapi *f, struct client *c)
     else if (get)
         c->answer = get_answer(f);
     else
-        c->answer = errno_text(strncmp(c->request, "set=1\n", 6) == 0 ? 0 : -EINVAL);
+        c->answer =
+            errno_text(strncmp(c->request, "set=1\n", 6) == 0 ? c->options.set_errno : -EINVAL);
     if (!get) {
         free(f->last_set);
         f->last_set = strdup(c->request);

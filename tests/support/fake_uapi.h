@@ -27,6 +27,7 @@ struct fake_uapi_options {
     bool truncate;         /* close after `truncate_at` bytes of an answer */
     size_t truncate_at;
     int answer_errno; /* not 0: get and set answer "errno=<this>" and nothing else */
+    int set_errno;    /* not 0: so does set alone */
 };
 
 struct fake_uapi;

@@ -8,7 +8,7 @@
 #include "dnsd/corefile/corefile.h"
 
 static const struct core_token block_tokens[] = {
-    {"F", 1, "log"}, {"F", 1, "."}, {"F", 1, "{"}, {"F", 2, "class"},
+    {"F", 1, "log"}, {"F", 1, "."}, {"F", 1, "{"},   {"F", 2, "class"},
     {"F", 2, "all"}, {"F", 3, "}"}, {"F", 5, "log"},
 };
 

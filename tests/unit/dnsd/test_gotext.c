@@ -7,6 +7,8 @@
 
 #include "dnsd/gotext.h"
 
+#include <stdio.h>
+
 static struct strbuf text;
 
 /* The duration, or -1 with the message in `text`. */

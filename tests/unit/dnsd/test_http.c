@@ -11,6 +11,9 @@
 
 static struct fixture fixture;
 
+/* What routes say; their contexts. */
+static char hello[] = "hello", other[] = "other", third[] = "third";
+
 static void say(void *context, struct http_response *response)
 {
     strbuf_add_str(&response->body, context);
@@ -40,7 +43,7 @@ static void a_route_is_served_with_go_s_headers(void **state)
 {
     (void)state;
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     char *reply = http_request(port, "GET", "/say?x=1");
     assert_int_equal(http_status(reply), 200);
     assert_non_null(strstr(reply, "Content-Type: text/plain; charset=utf-8\r\n"));
@@ -55,7 +58,7 @@ static void other_methods_are_served_too_and_head_without_a_body(void **state)
 {
     (void)state;
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     char *reply = http_request(port, "PUT", "/say");
     assert_int_equal(http_status(reply), 200);
     free(reply);
@@ -71,7 +74,7 @@ static void an_unknown_path_is_404(void **state)
 {
     (void)state;
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     char *reply = http_request(port, "GET", "/say/");
     assert_int_equal(http_status(reply), 404);
     assert_non_null(strstr(reply, "X-Content-Type-Options: nosniff\r\n"));
@@ -86,7 +89,7 @@ static void an_unclean_path_is_redirected(void **state)
     static const char *const paths[] = {"//say", "/./say", "/a/../say", "/../say",
                                         "/a/b/.././../say"};
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
         char *reply = http_request(port, "GET", paths[i]);
         assert_int_equal(http_status(reply), 301);
@@ -103,12 +106,12 @@ static void one_address_serves_several_paths_and_the_first_of_one_path(void **st
     uint16_t port = free_port();
     char *address = local_address(port);
     struct instance *inst = fixture_load(&fixture, NOWHERE, NULL);
-    assert_int_equal(http_route_add(inst, address, "/a", say, "first"), OK);
-    assert_int_equal(http_route_add(inst, address, "/b", say, "other"), OK);
-    assert_int_equal(http_route_add(inst, address, "/a", say, "second"), OK);
+    assert_int_equal(http_route_add(inst, address, "/a", say, hello), OK);
+    assert_int_equal(http_route_add(inst, address, "/b", say, other), OK);
+    assert_int_equal(http_route_add(inst, address, "/a", say, third), OK);
     assert_int_equal(http_open(inst, address, NULL, &fixture.error), OK);
     assert_int_equal(http_open(inst, address, NULL, &fixture.error), OK);
-    assert_int_equal(http_get(port, "/a", "first"), 200);
+    assert_int_equal(http_get(port, "/a", "hello"), 200);
     assert_int_equal(http_get(port, "/b", "other"), 200);
     instance_destroy(inst);
 }
@@ -119,11 +122,11 @@ static void names_of_one_address_share_a_server(void **state)
     char name[32];
     uint16_t port = free_port();
     snprintf(name, sizeof(name), "localhost:%u", port);
-    struct instance *inst = serve(port, "number", NULL);
-    assert_int_equal(http_route_add(inst, name, "/name", say, "name"), OK);
+    struct instance *inst = serve(port, hello, NULL);
+    assert_int_equal(http_route_add(inst, name, "/name", say, other), OK);
     assert_int_equal(http_open(inst, name, NULL, &fixture.error), OK);
-    assert_int_equal(http_get(port, "/say", "number"), 200);
-    assert_int_equal(http_get(port, "/name", "name"), 200);
+    assert_int_equal(http_get(port, "/say", "hello"), 200);
+    assert_int_equal(http_get(port, "/name", "other"), 200);
     instance_destroy(inst);
 }
 
@@ -135,7 +138,7 @@ static void the_wildcard_serves_both_families(void **state)
     uint16_t port = free_port();
     snprintf(address, sizeof(address), ":%u", port);
     struct instance *inst = fixture_load(&fixture, NOWHERE, NULL);
-    assert_int_equal(http_route_add(inst, address, "/say", say, "hello"), OK);
+    assert_int_equal(http_route_add(inst, address, "/say", say, hello), OK);
     assert_int_equal(http_open(inst, address, &bound, &fixture.error), OK);
     assert_int_equal(http_get(port, "/say", "hello"), 200);
     if (bound.ss_family == AF_INET6)
@@ -147,7 +150,7 @@ static void assert_open_error(const char *address, enum err expected, const char
 {
     struct instance *inst = fixture_load(&fixture, NOWHERE, NULL);
     strbuf_clear(&fixture.error);
-    assert_int_equal(http_route_add(inst, address, "/say", say, "x"), OK);
+    assert_int_equal(http_route_add(inst, address, "/say", say, hello), OK);
     assert_int_equal(http_open(inst, address, NULL, &fixture.error), expected);
     assert_string_equal(strbuf_str(&fixture.error), message);
     instance_destroy(inst);
@@ -173,19 +176,18 @@ static void failures_to_listen_have_go_s_text(void **state)
 static void a_removed_route_is_404_and_the_last_one_ends_the_server(void **state)
 {
     (void)state;
-    static char a[] = "a", b[] = "b";
     uint16_t port = free_port();
     char *address = local_address(port);
     struct instance *inst = fixture_load(&fixture, NOWHERE, NULL);
-    assert_int_equal(http_route_add(inst, address, "/a", say, a), OK);
-    assert_int_equal(http_route_add(inst, address, "/b", say, b), OK);
+    assert_int_equal(http_route_add(inst, address, "/a", say, hello), OK);
+    assert_int_equal(http_route_add(inst, address, "/b", say, other), OK);
     assert_int_equal(http_open(inst, address, NULL, &fixture.error), OK);
-    http_route_remove(inst, "/a", b); /* not its context */
-    assert_int_equal(http_get(port, "/a", "a"), 200);
-    http_route_remove(inst, "/a", a);
+    http_route_remove(inst, "/a", other); /* not its context */
+    assert_int_equal(http_get(port, "/a", "hello"), 200);
+    http_route_remove(inst, "/a", hello);
     assert_int_equal(http_get(port, "/a", NULL), 404);
-    assert_int_equal(http_get(port, "/b", "b"), 200);
-    http_route_remove(inst, "/b", b);
+    assert_int_equal(http_get(port, "/b", "other"), 200);
+    http_route_remove(inst, "/b", other);
     assert_int_equal(http_connect(port), -1);
     instance_destroy(inst);
 }
@@ -194,22 +196,21 @@ static void a_removed_route_is_404_and_the_last_one_ends_the_server(void **state
 static void a_reload_hands_the_socket_on_without_a_refusal(void **state)
 {
     (void)state;
-    static char old_text[] = "old", new_text[] = "new";
     static const char request[] = "GET /say HTTP/1.0\r\n\r\n";
     uint16_t port = free_port();
-    struct instance *old = serve(port, old_text, NULL);
-    struct instance *new = serve(port, new_text, old);
+    struct instance *old = serve(port, hello, NULL);
+    struct instance *new = serve(port, other, old);
     int waiting = http_connect(port);
     assert_true(waiting >= 0);
     http_send(waiting, request, sizeof(request) - 1);
-    http_route_remove(old, "/say", old_text);
+    http_route_remove(old, "/say", hello);
     instance_destroy(old);
     struct strbuf reply = STRBUF_EMPTY;
     http_read_all(waiting, &reply);
     close(waiting);
     assert_int_equal(http_status(strbuf_str(&reply)), 200);
     strbuf_fini(&reply);
-    assert_int_equal(http_get(port, "/say", "new"), 200);
+    assert_int_equal(http_get(port, "/say", "other"), 200);
     instance_destroy(new);
     assert_int_equal(http_connect(port), -1);
 }
@@ -218,9 +219,9 @@ static void a_reload_that_fails_leaves_the_old_server_serving(void **state)
 {
     (void)state;
     uint16_t port = free_port();
-    struct instance *old = serve(port, "old", NULL);
-    instance_destroy(serve(port, "new", old));
-    assert_int_equal(http_get(port, "/say", "old"), 200);
+    struct instance *old = serve(port, hello, NULL);
+    instance_destroy(serve(port, other, old));
+    assert_int_equal(http_get(port, "/say", "hello"), 200);
     instance_destroy(old);
 }
 
@@ -232,7 +233,7 @@ static void idle_connections_make_room_for_new_ones(void **state)
     };
     int fds[IDLE];
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     for (size_t i = 0; i < IDLE; i++) {
         fds[i] = http_connect(port);
         assert_true(fds[i] >= 0);
@@ -254,7 +255,7 @@ static void a_header_beyond_the_bound_is_refused(void **state)
         HEADER = 2 * HTTP_MAX_HEADER_SIZE
     };
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     struct strbuf request = STRBUF_EMPTY, reply = STRBUF_EMPTY;
     strbuf_add_str(&request, "GET /say HTTP/1.1\r\nHost: a\r\nX: ");
     for (size_t i = 0; i < HEADER; i++)
@@ -276,7 +277,7 @@ static void a_body_is_read_and_ignored_up_to_its_bound(void **state)
 {
     (void)state;
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     for (int too_long = 0; too_long < 2; too_long++) {
         struct strbuf request = STRBUF_EMPTY, reply = STRBUF_EMPTY;
         size_t size = HTTP_MAX_UPLOAD_SIZE + (too_long ? 1 : 0);
@@ -303,7 +304,7 @@ static void what_is_no_http_is_refused_and_others_are_served(void **state)
     (void)state;
     static const char junk[] = "\x16\x03\x01 BLA\r\n\r\n";
     uint16_t port = free_port();
-    struct instance *inst = serve(port, "hello", NULL);
+    struct instance *inst = serve(port, hello, NULL);
     struct strbuf reply = STRBUF_EMPTY;
     int fd = http_connect(port);
     http_send(fd, junk, sizeof(junk) - 1);

@@ -81,8 +81,7 @@ static void the_same_zone_twice_is_refused(void **state)
     static const char *const zones[][2] = {{".", ""}, {"a", ""}, {".", ""}};
     (void)state;
     assert_string_equal(overlap_of(zones, 2), "");
-    assert_string_equal(overlap_of(zones, 3),
-                        "cannot serve dns://.:53 - it is already defined");
+    assert_string_equal(overlap_of(zones, 3), "cannot serve dns://.:53 - it is already defined");
 }
 
 static void other_ports_and_schemes_are_other_zones(void **state)

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #define KEY_ONE "0101010101010101010101010101010101010101010101010101010101010101"
+#define KEY_TWO "0202020202020202020202020202020202020202020202020202020202020202"
 
 enum {
     SECOND_MS = 1000
@@ -165,6 +166,45 @@ static void handshakes_and_counters_alone_are_not_told(void **state)
     assert_int_equal(event_count(w), 1);
 }
 
+/* Two peers, the one with PORT in front or behind. */
+static void set_two_peers(struct world *w, bool swap, unsigned port)
+{
+    char peers[2][256], text[600];
+    (void)snprintf(peers[swap ? 1 : 0], sizeof(peers[0]),
+                   "public_key=" KEY_ONE "\nendpoint=192.0.2.1:%u\nallowed_ip=10.0.0.1/32\n", port);
+    (void)snprintf(peers[swap ? 0 : 1], sizeof(peers[0]),
+                   "public_key=" KEY_TWO "\nendpoint=192.0.2.2:2\nallowed_ip=10.0.0.2/32\n");
+    int size = snprintf(text, sizeof(text), "listen_port=5\n%s%s", peers[0], peers[1]);
+    assert_int_equal(fake_uapi_set_state(w->fake, text, (size_t)size), OK);
+}
+
+static void await_read(struct world *w)
+{
+    uint64_t reads = wgctl_watch_read_count(w->watch);
+    wgctl_watch_poke(w->watch);
+    /* The one under way, if any, and one that began after the poke. */
+    while (wgctl_watch_read_count(w->watch) < reads + 2)
+        pause_ms(5);
+}
+
+static void
+a_device_that_shuffles_its_peers_is_told_thrice_and_then_only_when_it_changes(void **state)
+{
+    struct world *w = *state;
+    set_two_peers(w, false, 1);
+    await_read(w);
+    assert_int_equal(event_count(w), 2);
+    for (unsigned i = 1; i <= 6; i++) {
+        set_two_peers(w, i % 2 == 1, 1);
+        await_read(w);
+        assert_int_equal(event_count(w), 2 + (i < 3 ? i : 3));
+    }
+    set_two_peers(w, false, 7);
+    await_read(w);
+    assert_int_equal(event_count(w), 6);
+    assert_int_equal(w->port, 7);
+}
+
 static void an_error_is_told_once_and_so_is_its_end(void **state)
 {
     struct world *w = *state;
@@ -259,6 +299,7 @@ int main(void)
         TEST(the_first_read_is_told_by_the_callers_thread_before_create_returns),
         TEST(new_moved_and_vanished_endpoints_are_seen_within_a_second),
         TEST(handshakes_and_counters_alone_are_not_told),
+        TEST(a_device_that_shuffles_its_peers_is_told_thrice_and_then_only_when_it_changes),
         TEST(an_error_is_told_once_and_so_is_its_end),
         TEST(a_vanished_device_is_told_and_heals_when_it_comes_back),
         TEST(a_poke_reads_at_once),

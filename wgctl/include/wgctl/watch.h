@@ -3,10 +3,12 @@
  * The kernel announces neither roaming nor handshakes, so a thread reads the device at an interval
  * (WGCTL_WATCH_INTERVAL_MS; longer when a read is so dear that it would take more than 4 percent of
  * a core, but never beyond WGCTL_WATCH_MAX_INTERVAL_MS, so a change is seen within a second) and
- * tells its owner when what DNS publishes changed (wg_device_same_published), when the device became
- * unreadable, and when it healed. A read that a busy writer interrupted every time
+ * tells its owner when what DNS publishes changed (wg_device_same_published), when the device
+ * became unreadable, and when it healed. A read that a busy writer interrupted every time
  * (ERR_INTERRUPTED) says nothing new and is not told while there is an earlier view: that one
- * stands. One thread per device: a hung userspace socket delays nobody else. */
+ * stands. Nor is a userspace device's mere change of order after the third: wireguard-go gives its
+ * peers in a new one each time. One thread per device: a hung userspace socket delays nobody else.
+ */
 #ifndef WARREN_WGCTL_WATCH_H
 #define WARREN_WGCTL_WATCH_H
 

@@ -71,6 +71,9 @@ func request(b []byte) string {
 		return reject(req, false)
 	}
 	opt := req.IsEdns0()
+	if opt != nil {
+		opt.Hdr.Name = "." // as CoreDNS does before anybody asks for the request's Len
+	}
 	size := "-"
 	if len(req.Answer)+len(req.Ns) == 0 && (len(req.Extra) == 0 || len(req.Extra) == 1 && opt != nil) {
 		if opt == nil || keepOptions(opt, false) {
@@ -80,7 +83,6 @@ func request(b []byte) string {
 	reply := new(dns.Msg).SetReply(req)
 	if opt != nil {
 		keepOptions(opt, true)
-		opt.Hdr.Name = "."
 		reply.Extra = append(reply.Extra, opt)
 		reply.Rcode = req.Rcode
 	}

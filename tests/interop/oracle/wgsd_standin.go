@@ -1,0 +1,5 @@
+//go:build !realwgsd
+
+package main
+
+import _ "warren.test/oracle/wgsd-standin"
