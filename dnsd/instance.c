@@ -618,27 +618,43 @@ void instance_started(struct instance *inst)
         hook->fn(hook->context, inst);
 }
 
-void instance_stop(struct instance *inst, bool restarting)
+static void run_stop_hooks(struct instance *inst, bool restarting)
 {
-    close_sockets(inst);
-    synchronize_rcu();
     for (struct stop_hook *hook = inst->stop_hooks; hook != NULL; hook = hook->next)
         hook->fn(hook->context, inst, restarting);
+}
+
+void instance_stop(struct instance *inst, bool restarting)
+{
+    /* At the end DNS is answered for as long as the hooks take: that is what lameduck is for. After a
+     * reload another instance answers already. */
+    if (!restarting)
+        run_stop_hooks(inst, false);
+    close_sockets(inst);
+    synchronize_rcu();
+    if (restarting)
+        run_stop_hooks(inst, true);
+}
+
+bool instance_listens(const struct instance *inst)
+{
+    return inst->listener_count > 0;
 }
 
 void instance_destroy(struct instance *inst)
 {
     if (inst == NULL)
         return;
+    /* Slots first: their servers may still ask the handlers (ready). */
+    for (struct slot *slot = inst->slots; slot != NULL; slot = slot->next)
+        if (slot->free_fn != NULL)
+            slot->free_fn(slot->value);
     for (size_t i = 0; i < inst->site_count; i++) {
         struct site *site = inst->sites[i];
         for (size_t h = 0; h < site->handler_count; h++)
             site->handlers[h]->destroy(site->handlers[h]);
         free(site->handlers);
     }
-    for (struct slot *slot = inst->slots; slot != NULL; slot = slot->next)
-        if (slot->free_fn != NULL)
-            slot->free_fn(slot->value);
     if (inst->has_file)
         core_file_fini(&inst->file);
     arena_fini(&inst->arena);

@@ -112,6 +112,8 @@ enum err instance_load(struct instance **out, struct dnsd *dnsd, const char *nam
 /* Runs the start hooks, opens what PREVIOUS has not open already, and takes over from it. On
  * failure PREVIOUS serves on; the caller destroys INST. */
 enum err instance_start(struct instance *inst, struct strbuf *error) MUST_CHECK;
+/* Whether there is an address to serve at all: `bind X { except X }` leaves none. */
+bool instance_listens(const struct instance *inst);
 /* Runs the started hooks; the process calls it after its start-up lines. */
 void instance_started(struct instance *inst);
 /* Runs the stop hooks and closes what no other instance has taken over. */

@@ -482,6 +482,8 @@ int process_run(const struct process_options *options)
         e = start(p, &error);
     }
     if (e == OK) {
+        if (!instance_listens(p->instance))
+            stop(p); /* CoreDNS, too, is done when nothing is left to serve */
         uv_run(&p->loop, UV_RUN_DEFAULT);
         code = EXIT_STOPPED;
     } else {

@@ -13,4 +13,29 @@
 #include <urcu.h>
 #pragma GCC diagnostic pop
 
+/* ThreadSanitizer does not see liburcu's barriers. For its builds pointers are published and read
+ * with atomics that it knows, and what a reader did is said to happen before the end of the grace
+ * period that waits for it. */
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+/* One address for all translation units. */
+__attribute__((weak)) char rcu_tsan_grace_period;
+#undef rcu_dereference
+#undef rcu_assign_pointer
+#undef rcu_read_unlock
+#undef synchronize_rcu
+#define rcu_dereference(p)       __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#define rcu_assign_pointer(p, v) __atomic_store_n(&(p), (v), __ATOMIC_RELEASE)
+static inline void rcu_read_unlock(void)
+{
+    __tsan_release(&rcu_tsan_grace_period);
+    urcu_memb_read_unlock();
+}
+static inline void synchronize_rcu(void)
+{
+    urcu_memb_synchronize_rcu();
+    __tsan_acquire(&rcu_tsan_grace_period);
+}
+#endif
+
 #endif

@@ -152,8 +152,8 @@ static void reply_error(struct query *q, int rcode)
 /* A query that no block's handlers saw: counted under the zone "dropped". */
 static void reply_dropped(struct query *q, int rcode)
 {
-    prometheus_report_dropped(q, rcode);
     reply_error(q, rcode);
+    prometheus_report_dropped(q, rcode);
 }
 
 static void reply_bad_version(struct query *q)

@@ -4,6 +4,7 @@
 #define WARREN_TESTS_DNS_DECODE_H
 
 #include "base/arena.h"
+#include "base/attr.h"
 #include "base/dns/rdata.h"
 #include "base/dns_message.h"
 

@@ -28,7 +28,8 @@ struct translation {
     struct strbuf *out;
     struct strbuf *why;
     unsigned depth;          /* of open groups */
-    bool has_operand;        /* something stands here that an operator may repeat */
+    bool has_operand;        /* something stands here that an operator may repeat, */
+    size_t operand_end;      /* ending here in `out`: flags like "(?i)" may follow it */
     const char *last_repeat; /* the operator just before `at`; NULL if there is none */
 };
 
@@ -362,6 +363,21 @@ static enum err group_close(struct translation *t)
     return OK;
 }
 
+/* Right behind the operand: RE2 lets "a(?i)*" repeat the "a", PCRE2 does not. */
+static enum err operator_add(struct translation *t, const char *operator, size_t size)
+{
+    struct strbuf flags = STRBUF_EMPTY;
+    if (t->out->failed)
+        return ERR_NO_MEMORY;
+    strbuf_add(&flags, t->out->data + t->operand_end, t->out->size - t->operand_end);
+    t->out->size = t->operand_end;
+    strbuf_add(t->out, operator, size);
+    strbuf_add_str(t->out, strbuf_str(&flags));
+    bool failed = flags.failed || t->out->failed;
+    strbuf_fini(&flags);
+    return failed ? ERR_NO_MEMORY : OK;
+}
+
 /* An operator of SIZE bytes at `at`. */
 static enum err repeat(struct translation *t, size_t size)
 {
@@ -374,9 +390,8 @@ static enum err repeat(struct translation *t, size_t size)
                     span(t->last_repeat, t->at));
     if (!t->has_operand)
         return fail(t, "missing argument to repetition operator", from, span(from, t->at));
-    strbuf_add(t->out, from, span(from, t->at));
     t->last_repeat = from;
-    return OK;
+    return operator_add(t, from, span(from, t->at));
 }
 
 /* Digits without a leading zero; -1 beyond any sense. */
@@ -501,11 +516,14 @@ static enum err translate(const char *text, struct strbuf *out, struct strbuf *w
     struct translation t = {.text = text, .at = text, .out = out, .why = why};
     while (*t.at != '\0') {
         const char *before = t.last_repeat;
+        bool is_flags = t.at[0] == '(' && t.at[1] == '?';
         enum err err = item_parse(&t);
         if (err != OK)
             return err;
         if (t.last_repeat == before)
             t.last_repeat = NULL;
+        if (!is_flags)
+            t.operand_end = out->size;
     }
     if (t.depth > 0)
         return fail(&t, "missing closing )", text, strlen(text));
@@ -527,8 +545,9 @@ static enum err compile(struct regex *r, const struct strbuf *pattern, struct st
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     pcre2_set_match_limit(r->context, REGEX_MATCH_LIMIT);
     r->code = pcre2_compile((PCRE2_SPTR)strbuf_str(pattern), pattern->size,
-                            PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY, &error,
-                            &offset, context);
+                            PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
+                                PCRE2_ALT_CIRCUMFLEX,
+                            &error, &offset, context);
     pcre2_compile_context_free(context);
     if (r->code != NULL)
         return OK;

@@ -2,7 +2,10 @@
  *
  * The expression is checked by RE2's rules, refused with Go's messages, and rewritten so that PCRE2
  * gives every construct RE2's meaning: what PCRE2 can beyond that (back references, look-around)
- * stays out. Matching is bounded: an expression that backtracks too much does not match. */
+ * stays out. Matching is bounded: an expression that backtracks too much does not match.
+ *
+ * Known to differ: (?i) does not widen \p{Lu} and its like, and two operators that only flags part
+ * ("a*(?i)*") are refused. */
 #ifndef WARREN_DNSD_DIRECTIVE_REGEX_H
 #define WARREN_DNSD_DIRECTIVE_REGEX_H
 

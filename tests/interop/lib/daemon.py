@@ -11,6 +11,8 @@ import tempfile
 import threading
 import time
 
+import dns
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.path.abspath(os.environ.get("WARREN_BUILD", os.path.join(ROOT, "build")))
 
@@ -145,7 +147,7 @@ class Scratch:
 
 
 def listens(host, port):
-    """Whether a TCP connection is accepted; DNS servers here open TCP and UDP of a listener together."""
+    """Whether a TCP connection is accepted."""
     try:
         socket.create_connection((host, port), 1).close()
         return True
@@ -153,17 +155,22 @@ def listens(host, port):
         return False
 
 
+def answers(host, port):
+    """Whether TCP is accepted and something comes back over UDP, be it REFUSED."""
+    return listens(host, port) and dns.ask_udp((host, port), dns.query("ready.test.", dns.A), 1) is not None
+
+
 def start(args, ports, host="127.0.0.1", timeout=15.0, **kwargs):
-    """A Daemon that listens on every one of PORTS (numbers, or (host, port) pairs), or a SystemExit that shows what
-    it said instead."""
+    """A Daemon that answers on every one of PORTS (numbers, or (host, port) pairs), or a SystemExit that shows what it
+    said instead."""
     d = Daemon(args, **kwargs)
     deadline = time.monotonic() + timeout
     for port in ports:
         where = port if isinstance(port, tuple) else (host, port)
-        while not listens(*where):
+        while not answers(*where):
             if not d.running() or time.monotonic() > deadline:
                 code = d.stop()
-                sys.exit("%s did not listen on %s:%d (exit code %s)\nstdout: %s\nstderr: %s"
+                sys.exit("%s did not answer on %s:%d (exit code %s)\nstdout: %s\nstderr: %s"
                          % (" ".join(d.process.args), where[0], where[1], code, d.out, d.err))
             time.sleep(0.02)
     return d

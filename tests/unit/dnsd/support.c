@@ -76,7 +76,7 @@ static void rdata_make(struct dns_rr *rr, struct arena *arena, const char *data)
         if (rr->type == DNS_TYPE_SRV)
             write_u32(&w, 0);
         write_u16(&w, (uint16_t)number);
-        data += skipped; /* fall through */
+        data += skipped;
         __attribute__((fallthrough));
     case DNS_TYPE_CNAME:
     case DNS_TYPE_NS:

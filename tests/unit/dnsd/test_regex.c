@@ -50,6 +50,8 @@ static void matches_as_re2(void **state)
         {"\\bfoo\\b", "a foo b", "afoob"},
         {"^(a|b|)c\\z", "c", "dc"},
         {"^*a", "a", "b"},
+        {"^a(?i)(?s)*B$", "aab", "aAb"}, /* the operator is the "a"'s */
+        {"b\n(?m)^\\z", "b\n", "b"},     /* a line begins after the last newline */
         {"#x y", "#x y", "#xy"},
     };
     (void)state;
