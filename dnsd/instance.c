@@ -2,6 +2,7 @@
 
 #include "dnsd/corefile/server_blocks.h"
 #include "dnsd/directives.h"
+#include "dnsd/gotext.h"
 #include "dnsd/rcu.h"
 #include "dnsd/server.h"
 #include "dnsd/sockets.h"
@@ -58,6 +59,7 @@ struct instance {
     struct listener **listeners;
     struct socket_set **sockets; /* of the listener with the same index; NULL: none, or handed on */
     size_t listener_count;
+    bool is_retired; /* its stop hooks ran already */
 };
 
 /* --- accessors -------------------------------------------------------------------------------- */
@@ -211,7 +213,7 @@ static enum err make_site(struct instance *inst, const struct server_zone *zone)
         .block_index = zone->block_index,
         .key_index = zone->key_index,
     };
-    /* A zone that is no domain name (CoreDNS takes some) can match no query. */
+    /* A zone that is no domain name (CoreDNS takes some) is listed but matches no query. */
     if (dns_name_from_text(&site->zone_name, site->zone, strlen(site->zone)) != OK)
         site->zone_name.size = 0;
     inst->sites[inst->site_count++] = site;
@@ -405,7 +407,8 @@ static void listener_add_site(struct listener *l, struct site *site)
         l->idle_timeout_ms = site->idle_timeout_ms;
     for (struct handler *h = site->first; h != NULL; h = h->next)
         l->serves_chaos |= strcmp(h->name, "chaos") == 0;
-    if (site->zone_name.size > 0)
+    /* `bind` may name one address twice. */
+    if (l->site_count == 0 || l->sites[l->site_count - 1] != site)
         l->sites[l->site_count++] = site;
 }
 
@@ -624,12 +627,16 @@ static void run_stop_hooks(struct instance *inst, bool restarting)
         hook->fn(hook->context, inst, restarting);
 }
 
+void instance_retire(struct instance *inst)
+{
+    run_stop_hooks(inst, false);
+    inst->is_retired = true;
+}
+
 void instance_stop(struct instance *inst, bool restarting)
 {
-    /* At the end DNS is answered for as long as the hooks take: that is what lameduck is for. After a
-     * reload another instance answers already. */
-    if (!restarting)
-        run_stop_hooks(inst, false);
+    if (!restarting && !inst->is_retired)
+        instance_retire(inst);
     close_sockets(inst);
     synchronize_rcu();
     if (restarting)
@@ -712,9 +719,11 @@ static void describe_listener(const struct listener *l, struct strbuf *out)
     for (size_t i = 0; i < l->site_count; i++) {
         const char *zone = sorted[i]->zone;
         const char *scheme = sorted[i]->transport == TRANSPORT_TLS ? "tls://" : "";
-        if (!is_preferred_syntax(zone))
-            strbuf_add_format(
-                out, "Warning: Domain \"%s\" does not follow RFC1035 preferred syntax\n", zone);
+        if (!is_preferred_syntax(zone)) {
+            strbuf_add_str(out, "Warning: Domain ");
+            quote_add(out, zone);
+            strbuf_add_str(out, " does not follow RFC1035 preferred syntax\n");
+        }
         strbuf_add_format(out, "%s%s:%u", scheme, zone, l->endpoint.port);
         if (l->endpoint.addr.family != IP_NONE) {
             char ip[IP_ADDR_TEXT_SIZE];

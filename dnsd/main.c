@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     EXIT_USAGE = 2
@@ -112,7 +113,14 @@ static int set_flag(const struct flag *flags, size_t count, int argc, char **arg
 
 static int refuse_arguments(int argc, char **argv, int first)
 {
-    fputs("extra command line arguments: [", stderr);
+    /* CoreDNS says this before it has taken the time out of its log lines. */
+    char now[sizeof("2006/01/02 15:04:05")];
+    time_t seconds = time(NULL);
+    struct tm local;
+    if (localtime_r(&seconds, &local) == NULL ||
+        strftime(now, sizeof(now), "%Y/%m/%d %H:%M:%S", &local) == 0)
+        now[0] = '\0';
+    fprintf(stderr, "%s extra command line arguments: [", now);
     for (int i = first; i < argc; i++)
         fprintf(stderr, "%s%s", i > first ? " " : "", argv[i]);
     fputs("]\n", stderr);

@@ -43,8 +43,11 @@ struct process {
     struct dnsd dnsd;
     struct instance *instance;
     uv_loop_t loop;
+    bool has_loop;
     uv_signal_t signals[SIGNAL_COUNT];
     uv_async_t reload_wanted;
+    uv_async_t retired; /* the instance's stop hooks have run */
+    pthread_t retirer;
     bool is_stopping;
     struct strbuf text; /* the Corefile that is being served */
     const char *name;   /* what messages call it */
@@ -163,7 +166,13 @@ static enum err restart(struct process *p, const char *text, size_t size, struct
 {
     log_line(LOG_INFO, "Reloading");
     struct instance *next;
-    enum err e = instance_load(&next, &p->dnsd, p->name, text, size, p->instance, error);
+    struct strbuf copy = STRBUF_EMPTY;
+    strbuf_add(&copy, text, size);
+    enum err e = copy.failed ? ERR_NO_MEMORY : OK;
+    if (e != OK)
+        strbuf_add_str(error, err_text(e));
+    if (e == OK)
+        e = instance_load(&next, &p->dnsd, p->name, text, size, p->instance, error);
     if (e == OK) {
         e = instance_start(next, error);
         if (e != OK)
@@ -171,13 +180,12 @@ static enum err restart(struct process *p, const char *text, size_t size, struct
     }
     if (e != OK) {
         log_line(LOG_ERROR, "Restart failed: %s", strbuf_str(error));
+        strbuf_fini(&copy);
         return e;
     }
     struct instance *old = p->instance;
     p->instance = next;
     pthread_mutex_lock(&p->lock);
-    struct strbuf copy = STRBUF_EMPTY;
-    strbuf_add(&copy, text, size);
     strbuf_fini(&p->text);
     p->text = copy;
     pthread_mutex_unlock(&p->lock);
@@ -190,6 +198,8 @@ static enum err restart(struct process *p, const char *text, size_t size, struct
 
 static void reload_by_signal(struct process *p)
 {
+    if (p->is_stopping)
+        return;
     log_line(LOG_INFO, "SIGUSR1: Reloading");
     struct strbuf text = STRBUF_EMPTY, error = STRBUF_EMPTY;
     if (process_read_source(p, &text, &error) != OK)
@@ -260,20 +270,48 @@ static void close_handle(uv_handle_t *handle, void *context UNUSED)
         uv_close(handle, NULL);
 }
 
-/* The instance stops (with what its directives do at the end, such as health's lameduck), then the
- * loop runs out of handles. */
-static void stop(struct process *p)
+/* The loop runs out of handles. */
+static void finish_stop(struct process *p)
 {
-    if (p->is_stopping)
-        return;
-    p->is_stopping = true;
-    remove_pid_file(p);
     instance_stop(p->instance, false);
     instance_destroy(p->instance);
     p->instance = NULL;
     for (size_t i = 0; i < SIGNAL_COUNT; i++)
         close_handle((uv_handle_t *)&p->signals[i], NULL);
     close_handle((uv_handle_t *)&p->reload_wanted, NULL);
+    close_handle((uv_handle_t *)&p->retired, NULL);
+}
+
+static void *retire(void *context)
+{
+    struct process *p = context;
+    instance_retire(p->instance);
+    uv_async_send(&p->retired);
+    return NULL;
+}
+
+static void on_retired(uv_async_t *async)
+{
+    struct process *p = async->data;
+    pthread_join(p->retirer, NULL);
+    finish_stop(p);
+}
+
+/* What directives do at the end may take long (health's lameduck), and the loop has to answer TCP
+ * meanwhile: so it is done on a thread of its own, without one on this. */
+static void stop(struct process *p)
+{
+    if (p->is_stopping)
+        return;
+    p->is_stopping = true;
+    remove_pid_file(p);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int failed = pthread_create(&p->retirer, NULL, retire, p);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (failed != 0)
+        finish_stop(p);
 }
 
 static void quit(struct process *p, int code)
@@ -282,7 +320,7 @@ static void quit(struct process *p, int code)
     _exit(code);
 }
 
-/* While a graceful stop is under way the loop does not run: a second interrupt comes here. */
+/* A second interrupt, whatever the loop is doing. */
 static void force_quit(int number UNUSED)
 {
     static const char line[] = "[INFO] SIGINT: Force quit\n";
@@ -320,17 +358,22 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
-static void watch_signals(struct process *p)
+/* Fails when descriptors run out. */
+static enum err watch_signals(struct process *p)
 {
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
-        uv_signal_init(&p->loop, &p->signals[i]);
+    p->reload_wanted.data = p->retired.data = p;
+    int failed = uv_async_init(&p->loop, &p->reload_wanted, reload_by_request);
+    if (failed == 0)
+        failed = uv_async_init(&p->loop, &p->retired, on_retired);
+    for (size_t i = 0; failed == 0 && i < SIGNAL_COUNT; i++) {
         p->signals[i].data = p;
-        uv_signal_start(&p->signals[i], on_signal, signal_numbers[i]);
+        failed = uv_signal_init(&p->loop, &p->signals[i]);
+        if (failed == 0)
+            failed = uv_signal_start(&p->signals[i], on_signal, signal_numbers[i]);
     }
-    uv_async_init(&p->loop, &p->reload_wanted, reload_by_request);
-    p->reload_wanted.data = p;
+    return failed == 0 ? OK : err_from_errno(-failed);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -442,8 +485,10 @@ static enum err process_init(struct process *p, const struct process_options *op
 {
     p->options = options;
     pthread_mutex_init(&p->lock, NULL);
-    if (uv_loop_init(&p->loop) != 0)
-        return ERR_NO_MEMORY;
+    int failed = uv_loop_init(&p->loop);
+    if (failed != 0)
+        return err_from_errno(-failed);
+    p->has_loop = true;
     p->dnsd.workers = worker_count();
     p->dnsd.default_port = options->default_port;
     p->dnsd.process = p;
@@ -458,7 +503,8 @@ static void process_fini(struct process *p)
     tcp_pool_destroy(p->dnsd.pool);
     if (p->dnsd.metrics != NULL)
         metrics_destroy(p->dnsd.metrics);
-    (void)uv_loop_close(&p->loop);
+    if (p->has_loop)
+        (void)uv_loop_close(&p->loop);
     strbuf_fini(&p->text);
     strbuf_fini(&p->wanted);
     pthread_mutex_destroy(&p->lock);
@@ -475,12 +521,12 @@ int process_run(const struct process_options *options)
     }
     rcu_register_thread();
     enum err e = process_init(p, options);
+    if (e == OK)
+        e = watch_signals(p);
     if (e != OK)
-        strbuf_add_str(&error, err_text(e));
-    if (e == OK) {
-        watch_signals(p);
+        strbuf_add_format(&error, "warrend: %s", err_text(e));
+    else
         e = start(p, &error);
-    }
     if (e == OK) {
         if (!instance_listens(p->instance))
             stop(p); /* CoreDNS, too, is done when nothing is left to serve */
@@ -488,8 +534,10 @@ int process_run(const struct process_options *options)
         code = EXIT_STOPPED;
     } else {
         fprintf(stderr, "%s\n", strbuf_str(&error));
-        uv_walk(&p->loop, close_handle, NULL);
-        uv_run(&p->loop, UV_RUN_DEFAULT);
+        if (p->has_loop) {
+            uv_walk(&p->loop, close_handle, NULL);
+            uv_run(&p->loop, UV_RUN_DEFAULT);
+        }
     }
     process_fini(p);
     rcu_unregister_thread();

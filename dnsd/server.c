@@ -40,6 +40,8 @@ enum err listener_index(struct listener *l, struct arena *arena)
     memset(l->zone_sizes, 0, sizeof(l->zone_sizes));
     for (size_t s = 0; s < l->site_count; s++) {
         struct dns_name zone = dns_name_of(&l->sites[s]->zone_name);
+        if (zone.size == 0)
+            continue; /* no domain name: matches no query */
         uint32_t hash = zone_hash(zone);
         size_t i = hash & l->slot_mask;
         while (slots[i].site != NULL)

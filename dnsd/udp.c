@@ -28,7 +28,6 @@ struct packet {
 
 struct udp_worker {
     int fd;
-    uint16_t port; /* host order, of the socket */
     struct ip_endpoint bound;
     bool is_started;
     atomic_bool stopping;
@@ -157,7 +156,7 @@ static void send_batch(struct udp_worker *w)
         int n = sendmmsg(w->fd, w->out + sent, w->out_count - sent, 0);
         if (n > 0) {
             sent += (unsigned)n;
-        } else if (errno != EINTR) {
+        } else if (n == 0 || errno != EINTR) {
             sent++; /* this one cannot be sent (too long, no route): the client will ask again */
         }
     }
@@ -222,7 +221,7 @@ static void *run(void *argument)
             w->in[i].msg_hdr.msg_controllen = CONTROL_SIZE;
         }
         int n = recvmmsg(w->fd, w->in, UDP_BATCH, MSG_WAITFORONE, NULL);
-        if (n > 0 && !atomic_load_explicit(&w->stopping, memory_order_acquire))
+        if (n > 0) /* also when stopping: who was received is answered */
             answer_batch(w, (unsigned)n);
     }
     rcu_unregister_thread();

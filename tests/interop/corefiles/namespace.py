@@ -1,5 +1,5 @@
 """A network and mount namespace for one run of a program: ports of its own (53 included), a loopback interface,
-and a /run of its own, so that both programs can use the same addresses and the same /var/run/wireguard."""
+and a /run of its own, so that both programs use the same addresses and paths. All of it goes with the process."""
 import ctypes
 import fcntl
 import os
@@ -32,9 +32,9 @@ def _loopback_up():
         fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
 
 
-def enter(scratch):
-    """Moves this (single-threaded) process into new namespaces, as root in them. SCRATCH, an absolute folder, stays
-    visible. Gives the folder that is /var/run/wireguard there. OSError where the system does not allow it."""
+def enter():
+    """Moves this (single-threaded) process into new namespaces, as root in them. Gives two empty folders that exist
+    only there: one to work in, and /run/wireguard. OSError where the system does not allow it."""
     if os.geteuid() == 0:
         _call("unshare", CLONE_NEWNS | CLONE_NEWNET)
     else:
@@ -43,8 +43,7 @@ def enter(scratch):
         _map_root(uid, gid)
     _loopback_up()
     _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-    if os.path.realpath(scratch).startswith("/run/"):
-        raise OSError("the temporary folder is below /run, which is replaced here")
     _call("mount", b"tmpfs", b"/run", b"tmpfs", 0, None)
     os.makedirs("/run/wireguard")
-    return "/run/wireguard"
+    os.makedirs("/run/case")
+    return "/run/case", "/run/wireguard"

@@ -31,9 +31,15 @@ def shared(*parts):
     return path if os.path.exists(path) else None
 
 
-def reference_coredns():
-    """The reference CoreDNS 1.11.1, if somebody built one: $WARREN_COREDNS names it."""
+def reference_coredns(build=False):
+    """The reference CoreDNS 1.11.1: $WARREN_COREDNS, else (if asked to BUILD it) what oracle/build-coredns makes with Go
+    and its module proxy; None if there is none."""
     path = os.environ.get("WARREN_COREDNS", "")
+    if not path and build:
+        script = os.path.join(ROOT, "tests", "interop", "oracle", "build-coredns")
+        done = subprocess.run([script], stdout=subprocess.PIPE, text=True)
+        path = done.stdout.split("\n")[-2] if done.returncode == 0 else ""
+        os.environ["WARREN_COREDNS"] = path
     return path if os.access(path, os.X_OK) else None
 
 
