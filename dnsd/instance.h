@@ -116,9 +116,10 @@ enum err instance_start(struct instance *inst, struct strbuf *error) MUST_CHECK;
 bool instance_listens(const struct instance *inst);
 /* Runs the started hooks; the process calls it after its start-up lines. */
 void instance_started(struct instance *inst);
-/* The end of the process begins: runs the stop hooks, while DNS is answered for as long as they take
- * (that is what lameduck is for). May run on another thread than the loop's, which must go on
- * answering TCP but not touch INST otherwise. Optional: instance_stop does it if it was not done. */
+/* The end of the process begins: runs the stop hooks, while DNS is answered for as long as they
+ * take (that is what lameduck is for). May run on another thread than the loop's, which must go on
+ * answering TCP but not touch INST otherwise. Optional: instance_stop does it if it was not done.
+ */
 void instance_retire(struct instance *inst);
 /* Runs the stop hooks (after a reload, where another instance answers already, at the end) and
  * closes what no other instance has taken over. */

@@ -32,14 +32,16 @@ struct connection {
     size_t input_size;
     size_t input_capacity;
     uint8_t *unsent; /* what a write under way still needs */
+    size_t unsent_size;
 };
 
 struct tcp_listener {
     struct tcp_pool *pool;
     uv_tcp_t stream;
+    uv_timer_t retry; /* accepting, when there was no memory for a connection */
     struct listener const *const *listener;
     struct connection *connections;
-    bool is_closed; /* its handle is */
+    unsigned open_handles;
     bool is_closing;
     void (*done)(void *context);
     void *done_context;
@@ -50,6 +52,8 @@ struct tcp_pool {
     struct connection *oldest, *newest;
     size_t count;
     size_t limit;
+    size_t held_size; /* input and unsent of all connections */
+    size_t held_limit;
     struct query query;
     struct arena arena;
     uint8_t in[TCP_READ_SIZE];
@@ -81,6 +85,7 @@ enum err tcp_pool_create(struct tcp_pool **out, uv_loop_t *loop)
         return ERR_NO_MEMORY;
     pool->loop = loop;
     pool->limit = connection_limit();
+    pool->held_limit = TCP_HELD_MAX_SIZE;
     arena_init(&pool->arena, SERVER_QUERY_ARENA_LIMIT);
     *out = pool;
     return OK;
@@ -98,6 +103,17 @@ void tcp_pool_destroy(struct tcp_pool *pool)
 size_t tcp_pool_connection_count(const struct tcp_pool *pool)
 {
     return pool->count;
+}
+
+size_t tcp_pool_held_size(const struct tcp_pool *pool)
+{
+    return pool->held_size;
+}
+
+void tcp_pool_set_limits(struct tcp_pool *pool, size_t connections, size_t held_size)
+{
+    pool->limit = connections;
+    pool->held_limit = held_size;
 }
 
 static void pool_append(struct tcp_pool *pool, struct connection *c)
@@ -127,7 +143,7 @@ static void pool_remove(struct tcp_pool *pool, struct connection *c)
 
 static void listener_free_if_done(struct tcp_listener *t)
 {
-    if (!t->is_closed || t->connections != NULL)
+    if (t->open_handles > 0 || t->connections != NULL)
         return;
     if (t->done != NULL)
         t->done(t->done_context);
@@ -157,8 +173,10 @@ static void connection_close(struct connection *c)
     if (c->is_closing)
         return;
     c->is_closing = true;
-    pool_remove(c->owner->pool, c);
-    c->owner->pool->count--;
+    struct tcp_pool *pool = c->owner->pool;
+    pool_remove(pool, c);
+    pool->count--;
+    pool->held_size -= c->input_capacity + c->unsent_size;
     uv_close((uv_handle_t *)&c->stream, connection_handle_closed);
     uv_close((uv_handle_t *)&c->timer, connection_handle_closed);
 }
@@ -173,6 +191,17 @@ static void connection_set_deadline(struct connection *c, unsigned timeout_ms)
     uv_timer_start(&c->timer, connection_timed_out, timeout_ms, 0);
 }
 
+/* Makes room for SIZE more octets of C. False when it cannot be had. */
+static bool pool_reserve(struct tcp_pool *pool, const struct connection *c, size_t size)
+{
+    while (pool->held_limit - pool->held_size < size && pool->oldest != c)
+        connection_close(pool->oldest);
+    if (pool->held_limit - pool->held_size < size)
+        return false;
+    pool->held_size += size;
+    return true;
+}
+
 /* --- answering -------------------------------------------------------------------------------- */
 
 static void input_consume(struct connection *c, size_t size)
@@ -181,6 +210,7 @@ static void input_consume(struct connection *c, size_t size)
     if (c->input_size == 0) {
         free(c->input); /* an idle connection holds no buffer */
         c->input = NULL;
+        c->owner->pool->held_size -= c->input_capacity;
         c->input_capacity = 0;
     } else {
         memmove(c->input, c->input + size, c->input_size);
@@ -193,9 +223,14 @@ static bool input_append(struct connection *c, const uint8_t *data, size_t size)
     size_t needed = c->input_size + size;
     assert(needed <= 2 * (FRAME_LENGTH_SIZE + DNS_MAX_MESSAGE_SIZE) + 2 * TCP_READ_SIZE);
     if (needed > c->input_capacity) {
-        uint8_t *grown = realloc(c->input, needed);
-        if (grown == NULL)
+        size_t more = needed - c->input_capacity;
+        if (!pool_reserve(c->owner->pool, c, more))
             return false;
+        uint8_t *grown = realloc(c->input, needed);
+        if (grown == NULL) {
+            c->owner->pool->held_size -= more;
+            return false;
+        }
         c->input = grown;
         c->input_capacity = needed;
     }
@@ -255,6 +290,14 @@ static unsigned write_timeout(const struct connection *c)
     return timeout_ms;
 }
 
+static unsigned idle_timeout(const struct connection *c)
+{
+    rcu_read_lock();
+    unsigned timeout_ms = rcu_dereference(*c->owner->listener)->idle_timeout_ms;
+    rcu_read_unlock();
+    return timeout_ms;
+}
+
 static void connection_alloc(uv_handle_t *handle, size_t suggested UNUSED, uv_buf_t *buffer)
 {
     struct connection *c = handle->data;
@@ -269,14 +312,15 @@ static void connection_written(uv_write_t *write, int status)
     free(c->unsent);
     c->unsent = NULL;
     c->is_writing = false;
-    if (status != 0 || c->is_closing) {
+    if (c->is_closing)
+        return;
+    c->owner->pool->held_size -= c->unsent_size;
+    c->unsent_size = 0;
+    if (status != 0 || c->owner->is_closing) {
         connection_close(c);
         return;
     }
-    rcu_read_lock();
-    unsigned idle_ms = rcu_dereference(*c->owner->listener)->idle_timeout_ms;
-    rcu_read_unlock();
-    connection_set_deadline(c, idle_ms);
+    connection_set_deadline(c, idle_timeout(c));
     connection_serve(c);
 }
 
@@ -294,13 +338,19 @@ static bool connection_send(struct connection *c, size_t size)
         return false;
     }
     size_t done = sent > 0 ? (size_t)sent : 0;
-    c->unsent = malloc(size - done);
+    size_t unsent_size = size - done;
+    if (!pool_reserve(pool, c, unsent_size)) {
+        connection_close(c);
+        return false;
+    }
+    c->unsent_size = unsent_size;
+    c->unsent = malloc(unsent_size);
     if (c->unsent == NULL) {
         connection_close(c);
         return false;
     }
-    memcpy(c->unsent, pool->out + done, size - done);
-    uv_buf_t rest = uv_buf_init((char *)c->unsent, (unsigned)(size - done));
+    memcpy(c->unsent, pool->out + done, unsent_size);
+    uv_buf_t rest = uv_buf_init((char *)c->unsent, (unsigned)unsent_size);
     c->write.data = c;
     if (uv_write(&c->write, (uv_stream_t *)&c->stream, &rest, 1, connection_written) != 0) {
         connection_close(c);
@@ -312,21 +362,46 @@ static bool connection_send(struct connection *c, size_t size)
     return true;
 }
 
-/* Answers what is in the connection's own input, batch by batch, then goes on reading. */
+static void connection_resume(uv_timer_t *timer)
+{
+    struct connection *c = timer->data;
+    connection_set_deadline(c, idle_timeout(c));
+    connection_serve(c);
+}
+
+/* Lets the loop look after the others first. The deadline's timer has no other use meanwhile. */
+static void connection_yield(struct connection *c)
+{
+    uv_read_stop((uv_stream_t *)&c->stream);
+    uv_timer_start(&c->timer, connection_resume, 0, 0);
+}
+
+static bool has_frame(const struct connection *c)
+{
+    if (c->input_size < FRAME_LENGTH_SIZE)
+        return false;
+    size_t frame_size = (size_t)c->input[0] << 8 | c->input[1];
+    return c->input_size - FRAME_LENGTH_SIZE >= frame_size;
+}
+
+/* Answers a batch of what is in the connection's own input, then goes on reading. */
 static void connection_serve(struct connection *c)
 {
-    while (c->input_size > 0) {
+    if (has_frame(c)) {
         size_t out_size;
         size_t used = answer_frames(c, c->input, c->input_size, &out_size);
-        if (used == 0)
-            break;
         input_consume(c, used);
         if (out_size > 0 && !connection_send(c, out_size))
             return;
         if (c->is_writing)
             return;
+        if (has_frame(c)) {
+            connection_yield(c);
+            return;
+        }
     }
-    if (uv_read_start((uv_stream_t *)&c->stream, connection_alloc, connection_read) != 0)
+    int failed = uv_read_start((uv_stream_t *)&c->stream, connection_alloc, connection_read);
+    if (failed != 0 && failed != UV_EALREADY)
         connection_close(c);
 }
 
@@ -344,8 +419,8 @@ static void connection_received(struct connection *c, const uint8_t *data, size_
         }
         if (out_size > 0 && !connection_send(c, out_size))
             return;
-        if (!c->is_writing && used > 0 && c->input_size > 0)
-            connection_serve(c);
+        if (!c->is_writing && has_frame(c))
+            connection_yield(c);
         return;
     }
     if (!input_append(c, data, size)) {
@@ -402,18 +477,21 @@ static struct connection *connection_create(struct tcp_listener *t)
     return c;
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static void accept_later(uv_timer_t *timer);
+
+static void accept_connection(struct tcp_listener *t)
 {
-    struct tcp_listener *t = server->data;
     struct tcp_pool *pool = t->pool;
-    if (status != 0)
-        return; /* out of descriptors: libuv has turned the client away */
     if (pool->count >= pool->limit)
         connection_close(pool->oldest);
     struct connection *c = connection_create(t);
-    if (c == NULL)
+    if (c == NULL) {
+        /* The client waits, and libuv listens no more, until it is accepted. */
+        uv_timer_start(&t->retry, accept_later, TCP_ACCEPT_RETRY_MS, 0);
         return;
-    if (uv_accept(server, (uv_stream_t *)&c->stream) != 0 || !connection_addresses(c)) {
+    }
+    if (uv_accept((uv_stream_t *)&t->stream, (uv_stream_t *)&c->stream) != 0 ||
+        !connection_addresses(c)) {
         connection_close(c);
         return;
     }
@@ -423,6 +501,17 @@ static void on_connection(uv_stream_t *server, int status)
     rcu_read_unlock();
     connection_set_deadline(c, read_ms);
     connection_serve(c);
+}
+
+static void accept_later(uv_timer_t *timer)
+{
+    accept_connection(timer->data);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    if (status == 0) /* else out of descriptors: libuv has turned the client away */
+        accept_connection(server->data);
 }
 
 static int bind_socket(const struct ip_endpoint *endpoint, int family)
@@ -469,7 +558,9 @@ enum err tcp_listener_open(struct tcp_listener **out, struct tcp_pool *pool,
     }
     t->pool = pool;
     uv_tcp_init(pool->loop, &t->stream);
-    t->stream.data = t;
+    uv_timer_init(pool->loop, &t->retry);
+    t->open_handles = 2;
+    t->stream.data = t->retry.data = t;
     int failed = uv_tcp_open(&t->stream, fd);
     if (failed != 0) {
         close(fd);
@@ -490,7 +581,7 @@ enum err tcp_listener_start(struct tcp_listener *t, struct listener const *const
 static void listener_closed(uv_handle_t *handle)
 {
     struct tcp_listener *t = handle->data;
-    t->is_closed = true;
+    t->open_handles--;
     listener_free_if_done(t);
 }
 
@@ -500,7 +591,12 @@ void tcp_listener_close(struct tcp_listener *t, void (*done)(void *context), voi
     t->is_closing = true;
     t->done = done;
     t->done_context = context;
-    for (struct connection *c = t->connections; c != NULL; c = c->next)
-        connection_close(c);
+    for (struct connection *c = t->connections; c != NULL; c = c->next) {
+        if (c->is_writing && !c->is_closing)
+            connection_set_deadline(c, TCP_CLOSE_TIMEOUT_MS);
+        else
+            connection_close(c);
+    }
     uv_close((uv_handle_t *)&t->stream, listener_closed);
+    uv_close((uv_handle_t *)&t->retry, listener_closed);
 }

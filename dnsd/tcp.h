@@ -5,8 +5,10 @@
  * deadline at a time, as in CoreDNS: the first message must be complete within the read time-out,
  * each further one within the idle time-out, a write within the write time-out.
  *
- * Bounds: TCP_MAX_CONNECTIONS (or what the file limit leaves); at the bound the connection that has
- * been idle longest is closed for the new one. A client that does not read is not read from. */
+ * Bounds: TCP_MAX_CONNECTIONS (or what the file limit leaves) and, over all of them,
+ * TCP_HELD_MAX_SIZE of incomplete frames and unsent replies; at either bound the connection that
+ * has been idle longest is closed. A client that does not read is not read from. A client that
+ * always has further queries waits after each batch for its turn. */
 #ifndef WARREN_DNSD_TCP_H
 #define WARREN_DNSD_TCP_H
 
@@ -19,8 +21,11 @@ enum {
     TCP_MAX_CONNECTIONS = 20000,
     TCP_READ_SIZE = 64 << 10, /* one read */
     TCP_BATCH_MAX_SIZE =
-        256 << 10,            /* replies written at once; further queries wait for the write */
-    TCP_RESERVED_FILES = 128, /* descriptors kept for everything else */
+        256 << 10, /* replies written at once; further queries wait for the write */
+    TCP_HELD_MAX_SIZE = 256 << 20,
+    TCP_RESERVED_FILES = 128,    /* descriptors kept for everything else */
+    TCP_CLOSE_TIMEOUT_MS = 5000, /* for what is unsent when a listener closes, as in CoreDNS */
+    TCP_ACCEPT_RETRY_MS = 100,   /* after memory ran out */
 };
 
 /* What all TCP listeners of a process share: the loop, the buffers, the connections and their
@@ -33,15 +38,19 @@ enum err tcp_pool_create(struct tcp_pool **out, uv_loop_t *loop) MUST_CHECK;
 void tcp_pool_destroy(struct tcp_pool *pool);
 /* Connections open now. */
 size_t tcp_pool_connection_count(const struct tcp_pool *pool);
+/* What they hold: incomplete frames, unsent replies. */
+size_t tcp_pool_held_size(const struct tcp_pool *pool);
+/* For tests: smaller bounds. */
+void tcp_pool_set_limits(struct tcp_pool *pool, size_t connections, size_t held_size);
 
 /* Binds and listens but accepts nothing yet. Errors as udp_worker_open. */
 enum err tcp_listener_open(struct tcp_listener **out, struct tcp_pool *pool,
                            const struct ip_endpoint *endpoint, int *errno_out) MUST_CHECK;
 enum err tcp_listener_start(struct tcp_listener *t,
                             struct listener const *const *listener) MUST_CHECK;
-/* Closes the listener and its connections, what was answered but not yet sent excepted; frees
- * itself when the loop has closed them, then calls DONE(CONTEXT). *listener is not read after the
- * return. */
+/* Closes the listener and its connections; one with replies that are still being sent is closed
+ * after them (within TCP_CLOSE_TIMEOUT_MS) and answers nothing else. Frees itself when the loop has
+ * closed them all, then calls DONE(CONTEXT). *listener is not read after the return. */
 void tcp_listener_close(struct tcp_listener *t, void (*done)(void *context), void *context);
 
 #endif

@@ -19,12 +19,17 @@ enum {
     WGSD_MAX_ZONES = 4096
 };
 
+/* What a reader sees of the device: published whole, so that view and failure belong together. */
+struct wgsd_state {
+    struct zones_wgsd_view *view; /* NULL while the device is unreadable */
+    char failure[];               /* why it is */
+};
+
 struct wgsd_zone {
     const char *text; /* as messages name it */
     const char *device;
     struct zones_wgsd *zone;
-    struct zones_wgsd_view *view; /* RCU; NULL while the device is unreadable */
-    const char *failure;          /* RCU; why, from the heap; NULL while readable */
+    struct wgsd_state *state; /* RCU; NULL: there was no memory for it */
     struct device_subscription *subscription;
     /* From the parser. */
     struct ip_endpoint self_endpoint;
@@ -47,17 +52,26 @@ struct zone_context {
     struct wgsd_zone *zone;
 };
 
-static void publish(struct wgsd_zone *z, struct zones_wgsd_view *view, const char *failure)
+static void publish(struct wgsd_zone *z, struct wgsd_state *state)
 {
-    struct zones_wgsd_view *old_view = z->view;
-    const char *old_failure = z->failure;
-    rcu_assign_pointer(z->view, view);
-    rcu_assign_pointer(z->failure, failure);
-    if (old_view != NULL || old_failure != NULL) {
-        synchronize_rcu();
-        zones_wgsd_view_destroy(old_view);
-        free((void *)(uintptr_t)old_failure);
-    }
+    struct wgsd_state *old = z->state;
+    rcu_assign_pointer(z->state, state);
+    if (old == NULL)
+        return;
+    synchronize_rcu();
+    zones_wgsd_view_destroy(old->view);
+    free(old);
+}
+
+static struct wgsd_state *state_create(struct zones_wgsd_view *view, const char *failure)
+{
+    size_t size = strlen(failure) + 1;
+    struct wgsd_state *state = malloc(sizeof(*state) + size);
+    if (state == NULL)
+        return NULL;
+    state->view = view;
+    memcpy(state->failure, failure, size);
+    return state;
 }
 
 /* Called by the device's watch thread, and once by setup. */
@@ -68,8 +82,11 @@ static void device_event(void *context, const struct wgctl_watch_event *event)
     enum err e = event->error;
     if (e == OK)
         e = zones_wgsd_view_create(&view, c->zone->zone, event->device, c->wgsd->hash_key);
-    const char *failure = e == OK ? NULL : strdup(event->error != OK ? event->detail : err_text(e));
-    publish(c->zone, view, failure);
+    const char *failure = e == OK ? "" : event->error != OK ? event->detail : err_text(e);
+    struct wgsd_state *state = state_create(view, failure);
+    if (state == NULL)
+        zones_wgsd_view_destroy(view);
+    publish(c->zone, state);
 }
 
 /* --- answering -------------------------------------------------------------------------------- */
@@ -96,13 +113,15 @@ static int serve(struct handler *self, struct query *q)
     struct wgsd_zone *z = match(w, name);
     if (z == NULL)
         return handler_next(self, q);
+    const struct wgsd_state *state = rcu_dereference(z->state);
     struct dns_message reply;
     dns_reply_init(&reply, &q->request.message);
-    enum err e = zones_wgsd_answer(z->zone, rcu_dereference(z->view), name, query_type(q),
+    enum err e = zones_wgsd_answer(z->zone, state != NULL ? state->view : NULL, name, query_type(q),
                                    &q->local.addr, q->arena, &reply);
     if (e != OK) {
-        const char *failure = rcu_dereference(z->failure);
-        const char *text = failure != NULL ? failure : err_text(e);
+        const char *text = state == NULL               ? err_text(ERR_NO_MEMORY)
+                           : state->failure[0] != '\0' ? state->failure
+                                                       : err_text(e);
         q->error = arena_copy(q->arena, text, strlen(text) + 1);
         return DNS_RCODE_SERVFAIL;
     }
@@ -117,7 +136,7 @@ static void destroy(struct handler *self)
     for (size_t i = 0; i < w->zone_count; i++) {
         struct wgsd_zone *z = &w->zones[i];
         device_unsubscribe(z->subscription);
-        publish(z, NULL, NULL);
+        publish(z, NULL);
         zones_wgsd_destroy(z->zone);
         free(z->self_allowed_ips);
     }
