@@ -302,12 +302,28 @@ static void quote_ascii(struct strbuf *out, char c)
         strbuf_add_char(out, c);
 }
 
+/* Characters beyond ASCII that are not printed: controls, spaces, formats, private use and
+ * non-characters. (Unassigned code points, which Go escapes as well, print as they are.) */
+static bool is_hidden(uint32_t rune)
+{
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {
+        {0x80, 0xa0},       {0xad, 0xad},        {0x600, 0x605},   {0x61c, 0x61c},
+        {0x6dd, 0x6dd},     {0x70f, 0x70f},      {0x1680, 0x1680}, {0x180e, 0x180e},
+        {0x2000, 0x200f},   {0x2028, 0x202f},    {0x205f, 0x206f}, {0x3000, 0x3000},
+        {0xe000, 0xf8ff},   {0xfeff, 0xfeff},    {0xfff0, 0xfffb}, {0xfffe, 0xffff},
+        {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff},
+    };
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+        if (rune >= hidden[i].first && rune <= hidden[i].last)
+            return true;
+    }
+    return false;
+}
+
 void quote_add(struct strbuf *out, const char *text)
 {
-    enum {
-        FIRST_PRINTABLE = 0xa1,
-        SOFT_HYPHEN = 0xad
-    };
     const unsigned char *at = (const unsigned char *)text;
     strbuf_add_char(out, '"');
     while (*at != '\0') {
@@ -318,8 +334,8 @@ void quote_add(struct strbuf *out, const char *text)
             size = 1;
         } else if (size == 1) {
             quote_ascii(out, (char)*at);
-        } else if (rune < FIRST_PRINTABLE || rune == SOFT_HYPHEN) {
-            strbuf_add_format(out, "\\u%04x", (unsigned)rune);
+        } else if (is_hidden(rune)) {
+            strbuf_add_format(out, rune > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)rune);
         } else {
             strbuf_add(out, at, size);
         }

@@ -28,8 +28,8 @@ enum err host_port_split(const char *text, const char **host, size_t *host_size,
 /* net.JoinHostPort: brackets around a host with a colon. */
 void host_port_join(struct strbuf *out, const char *host, const char *port);
 
-/* strconv.Quote (%q): double quotes, Go's escapes. Valid UTF-8 from U+00A1 on is kept as printable.
- */
+/* strconv.Quote (%q): double quotes, Go's escapes; characters beyond ASCII stay, except
+ * controls, spaces, formats and private use. */
 void quote_add(struct strbuf *out, const char *text);
 
 #endif

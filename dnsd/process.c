@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
@@ -25,6 +26,7 @@ enum {
     EXIT_STOPPED = 0,
     EXIT_START_FAILED = 1,
     EXIT_FORCED = 2,
+    PROCESS_MIN_FILES = 32,
 };
 
 enum signal_index {
@@ -481,10 +483,27 @@ static enum err start(struct process *p, struct strbuf *error)
     return OK;
 }
 
-static enum err process_init(struct process *p, const struct process_options *options)
+/* libuv aborts the process when it cannot open what its loop needs. */
+static enum err check_files(struct strbuf *error)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max >= PROCESS_MIN_FILES)
+        return OK;
+    strbuf_add_format(error,
+                      "warrend: only %llu files may be open (ulimit -n), at least %d are needed",
+                      (unsigned long long)files.rlim_max, PROCESS_MIN_FILES);
+    return ERR_LIMIT;
+}
+
+static enum err process_init(struct process *p, const struct process_options *options,
+                             struct strbuf *error)
 {
     p->options = options;
     pthread_mutex_init(&p->lock, NULL);
+    enum err e = check_files(error);
+    if (e != OK)
+        return e;
+    tcp_pool_raise_files();
     int failed = uv_loop_init(&p->loop);
     if (failed != 0)
         return err_from_errno(-failed);
@@ -492,7 +511,7 @@ static enum err process_init(struct process *p, const struct process_options *op
     p->dnsd.workers = worker_count();
     p->dnsd.default_port = options->default_port;
     p->dnsd.process = p;
-    enum err e = metrics_create(&p->dnsd.metrics);
+    e = metrics_create(&p->dnsd.metrics);
     if (e == OK)
         e = tcp_pool_create(&p->dnsd.pool, &p->loop);
     return e;
@@ -520,13 +539,13 @@ int process_run(const struct process_options *options)
         return code;
     }
     rcu_register_thread();
-    enum err e = process_init(p, options);
+    enum err e = process_init(p, options, &error);
     if (e == OK)
         e = watch_signals(p);
-    if (e != OK)
-        strbuf_add_format(&error, "warrend: %s", err_text(e));
-    else
+    if (e == OK)
         e = start(p, &error);
+    else if (error.size == 0)
+        strbuf_add_format(&error, "warrend: %s", err_text(e));
     if (e == OK) {
         if (!instance_listens(p->instance))
             stop(p); /* CoreDNS, too, is done when nothing is left to serve */

@@ -37,8 +37,9 @@ struct connection {
 
 struct tcp_listener {
     struct tcp_pool *pool;
-    uv_tcp_t stream;
-    uv_timer_t retry; /* accepting, when there was no memory for a connection */
+    int fd;
+    uv_poll_t poll;
+    uv_timer_t retry; /* of accepting, after memory or descriptors ran out */
     struct listener const *const *listener;
     struct connection *connections;
     unsigned open_handles;
@@ -64,14 +65,19 @@ static void connection_serve(struct connection *c);
 
 /* --- the pool --------------------------------------------------------------------------------- */
 
-/* Descriptors are the scarce thing: take as many as the hard limit gives. */
-static size_t connection_limit(void)
+void tcp_pool_raise_files(void)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-        return 512;
+        return;
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static size_t connection_limit(void)
+{
+    struct rlimit files;
+    tcp_pool_raise_files();
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * TCP_RESERVED_FILES)
         return TCP_RESERVED_FILES;
     size_t limit = (size_t)files.rlim_cur - TCP_RESERVED_FILES;
@@ -477,23 +483,24 @@ static struct connection *connection_create(struct tcp_listener *t)
     return c;
 }
 
-static void accept_later(uv_timer_t *timer);
-
-static void accept_connection(struct tcp_listener *t)
+/* False: there is no memory for a connection, and the client was turned away. */
+static bool connection_open(struct tcp_listener *t, int fd)
 {
-    struct tcp_pool *pool = t->pool;
-    if (pool->count >= pool->limit)
-        connection_close(pool->oldest);
+    if (t->pool->count >= t->pool->limit)
+        connection_close(t->pool->oldest);
     struct connection *c = connection_create(t);
     if (c == NULL) {
-        /* The client waits, and libuv listens no more, until it is accepted. */
-        uv_timer_start(&t->retry, accept_later, TCP_ACCEPT_RETRY_MS, 0);
-        return;
+        close(fd);
+        return false;
     }
-    if (uv_accept((uv_stream_t *)&t->stream, (uv_stream_t *)&c->stream) != 0 ||
-        !connection_addresses(c)) {
+    if (uv_tcp_open(&c->stream, fd) != 0) {
+        close(fd);
         connection_close(c);
-        return;
+        return true;
+    }
+    if (!connection_addresses(c)) {
+        connection_close(c);
+        return true;
     }
     uv_tcp_nodelay(&c->stream, 1);
     rcu_read_lock();
@@ -501,17 +508,54 @@ static void accept_connection(struct tcp_listener *t)
     rcu_read_unlock();
     connection_set_deadline(c, read_ms);
     connection_serve(c);
+    return true;
 }
+
+static bool is_shortage(int error_number)
+{
+    return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
+           error_number == ENOMEM;
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events);
 
 static void accept_later(uv_timer_t *timer)
 {
-    accept_connection(timer->data);
+    struct tcp_listener *t = timer->data;
+    if (uv_poll_start(&t->poll, UV_READABLE, on_acceptable) != 0)
+        uv_timer_start(&t->retry, accept_later, TCP_ACCEPT_RETRY_MS, 0);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static void accept_pause(struct tcp_listener *t)
 {
-    if (status == 0) /* else out of descriptors: libuv has turned the client away */
-        accept_connection(server->data);
+    uv_poll_stop(&t->poll);
+    uv_timer_start(&t->retry, accept_later, TCP_ACCEPT_RETRY_MS, 0);
+}
+
+/* Not libuv's own accepting: that one spins while descriptors are short. Here the connection idle
+ * longest makes room, and if that is not enough the clients wait in the listener's queue. */
+static void on_acceptable(uv_poll_t *poll, int status UNUSED, int events UNUSED)
+{
+    struct tcp_listener *t = poll->data;
+    bool made_room = false;
+    for (int i = 0; i < TCP_ACCEPT_BATCH; i++) {
+        int fd = accept4(t->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            if (!connection_open(t, fd)) {
+                accept_pause(t);
+                return;
+            }
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } else if (is_shortage(errno)) {
+            if (made_room || t->pool->oldest == NULL) {
+                accept_pause(t);
+                return;
+            }
+            connection_close(t->pool->oldest);
+            made_room = true;
+        } /* else this client's trouble: on to the next */
+    }
 }
 
 static int bind_socket(const struct ip_endpoint *endpoint, int family)
@@ -557,17 +601,17 @@ enum err tcp_listener_open(struct tcp_listener **out, struct tcp_pool *pool,
         return ERR_NO_MEMORY;
     }
     t->pool = pool;
-    uv_tcp_init(pool->loop, &t->stream);
-    uv_timer_init(pool->loop, &t->retry);
-    t->open_handles = 2;
-    t->stream.data = t->retry.data = t;
-    int failed = uv_tcp_open(&t->stream, fd);
+    t->fd = fd;
+    t->poll.data = t->retry.data = t;
+    int failed = uv_poll_init(pool->loop, &t->poll, fd);
     if (failed != 0) {
         close(fd);
+        free(t);
         *errno_out = -failed;
-        tcp_listener_close(t, NULL, NULL);
-        return ERR_IO;
+        return err_from_errno(-failed);
     }
+    uv_timer_init(pool->loop, &t->retry);
+    t->open_handles = 2;
     *out = t;
     return OK;
 }
@@ -575,7 +619,7 @@ enum err tcp_listener_open(struct tcp_listener **out, struct tcp_pool *pool,
 enum err tcp_listener_start(struct tcp_listener *t, struct listener const *const *listener)
 {
     t->listener = listener;
-    return uv_listen((uv_stream_t *)&t->stream, SOMAXCONN, on_connection) == 0 ? OK : ERR_IO;
+    return uv_poll_start(&t->poll, UV_READABLE, on_acceptable) == 0 ? OK : ERR_IO;
 }
 
 static void listener_closed(uv_handle_t *handle)
@@ -597,6 +641,8 @@ void tcp_listener_close(struct tcp_listener *t, void (*done)(void *context), voi
         else
             connection_close(c);
     }
-    uv_close((uv_handle_t *)&t->stream, listener_closed);
+    uv_poll_stop(&t->poll);
+    uv_close((uv_handle_t *)&t->poll, listener_closed);
     uv_close((uv_handle_t *)&t->retry, listener_closed);
+    close(t->fd); /* now, so that the address is free at once */
 }

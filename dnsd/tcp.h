@@ -6,9 +6,10 @@
  * each further one within the idle time-out, a write within the write time-out.
  *
  * Bounds: TCP_MAX_CONNECTIONS (or what the file limit leaves) and, over all of them,
- * TCP_HELD_MAX_SIZE of incomplete frames and unsent replies; at either bound the connection that
- * has been idle longest is closed. A client that does not read is not read from. A client that
- * always has further queries waits after each batch for its turn. */
+ * TCP_HELD_MAX_SIZE of incomplete frames and unsent replies; at either bound, and when descriptors
+ * run out all the same, the connection that has been idle longest is closed. A client that does not
+ * read is not read from. A client that always has further queries waits after each batch for its
+ * turn. */
 #ifndef WARREN_DNSD_TCP_H
 #define WARREN_DNSD_TCP_H
 
@@ -25,7 +26,8 @@ enum {
     TCP_HELD_MAX_SIZE = 256 << 20,
     TCP_RESERVED_FILES = 128,    /* descriptors kept for everything else */
     TCP_CLOSE_TIMEOUT_MS = 5000, /* for what is unsent when a listener closes, as in CoreDNS */
-    TCP_ACCEPT_RETRY_MS = 100,   /* after memory ran out */
+    TCP_ACCEPT_BATCH = 64,       /* clients accepted before others have their turn */
+    TCP_ACCEPT_RETRY_MS = 100,   /* after memory or descriptors ran out */
 };
 
 /* What all TCP listeners of a process share: the loop, the buffers, the connections and their
@@ -33,6 +35,9 @@ enum {
 struct tcp_pool;
 struct tcp_listener;
 
+/* Descriptors are the scarce thing: takes as many as the hard limit gives. tcp_pool_create does so,
+ * too. */
+void tcp_pool_raise_files(void);
 enum err tcp_pool_create(struct tcp_pool **out, uv_loop_t *loop) MUST_CHECK;
 /* After the loop has closed every listener and connection. */
 void tcp_pool_destroy(struct tcp_pool *pool);

@@ -223,8 +223,7 @@ static void chain_connect(struct chain *c)
             last->next = &c->source.base;
         for (struct handler *h = sites[i]->first; h != NULL; h = h->next)
             c->listener.serves_chaos |= strcmp(h->name, "chaos") == 0;
-        if (sites[i]->zone_name.size > 0)
-            c->listener.sites[c->listener.site_count++] = sites[i];
+        c->listener.sites[c->listener.site_count++] = sites[i];
     }
     assert_int_equal(listener_index(&c->listener, instance_arena(c->instance)), OK);
 }
@@ -274,6 +273,11 @@ const struct site *chain_site(const struct chain *c, size_t index)
     struct site *const *sites = instance_sites(c->instance, &count);
     assert_in_range(index, 0, count - 1);
     return sites[index];
+}
+
+struct listener *chain_listener(struct chain *c)
+{
+    return &c->listener;
 }
 
 void chain_start(struct chain *c)

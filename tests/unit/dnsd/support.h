@@ -25,6 +25,8 @@ struct chain *chain_load(const char *corefile);
 void chain_free(struct chain *c);
 /* The message with which COREFILE is refused; valid until the next call. */
 const char *chain_error(const char *corefile);
+/* The routing table that chain_ask uses; a test may change it. */
+struct listener *chain_listener(struct chain *c);
 /* The site INDEX of the Corefile. */
 const struct site *chain_site(const struct chain *c, size_t index);
 /* Runs the start hooks (COREFILE's blocks must `bind 127.0.0.1` and name no port), the stop hooks.
