@@ -193,6 +193,13 @@ static void ask_large(int fd, unsigned count)
         client_send(fd, frame, size);
 }
 
+/* Until a reply waits for its client. */
+static void wait_held(struct served *s)
+{
+    for (int64_t end = now_ms() + SERVED_WAIT_MS; served_held(s) == 0; sleep_ms(5))
+        assert_true(now_ms() < end);
+}
+
 static void large_answers_reach_a_client_that_said_fin(void **state)
 {
     (void)state;
@@ -238,7 +245,8 @@ static void a_client_that_does_not_read_is_not_read_from(void **state)
     struct served *s = served_start(LARGE, 1);
     int slow = client_connect(served_port(s, 0)), other = client_connect(served_port(s, 0));
     ask_large(slow, 200); /* 12 MiB of answers */
-    sleep_ms(100);
+    wait_held(s);
+    sleep_ms(50);
     size_t bound = TCP_BATCH_MAX_SIZE + 2 + DNS_MAX_MESSAGE_SIZE + 2 * TCP_READ_SIZE;
     assert_in_range(served_held(s), 1, bound);
     exchange(other, 1);
@@ -415,6 +423,7 @@ static void replies_nobody_reads_have_the_write_timeout(void **state)
                                     1);
     int fd = client_connect(served_port(s, 0));
     ask_large(fd, 200);
+    wait_held(s);
     int64_t began = now_ms();
     while (served_connections(s) > 0 && now_ms() - began < SERVED_WAIT_MS)
         sleep_ms(20);
@@ -448,8 +457,7 @@ static void a_stop_lets_replies_under_way_reach_the_client(void **state)
     struct served *s = served_start(LARGE, 1);
     int fd = client_connect(served_port(s, 0));
     ask_large(fd, 200);
-    sleep_ms(100);
-    assert_true(served_held(s) > 0);
+    wait_held(s);
     served_stop(s);
     unsigned count = 0;
     while (client_read_frame(fd, reply) > 0) /* fails within a frame */
@@ -469,7 +477,7 @@ static void a_stop_does_not_wait_for_ever_for_a_client_that_does_not_read(void *
                                     1);
     int fd = client_connect(served_port(s, 0));
     ask_large(fd, 200);
-    sleep_ms(100);
+    wait_held(s);
     int64_t began = now_ms();
     served_free(s);
     assert_in_range(now_ms() - began, TCP_CLOSE_TIMEOUT_MS - 100, TCP_CLOSE_TIMEOUT_MS + 3000);
