@@ -29,8 +29,12 @@ static void describe(struct strbuf *error, const char *function, const char *net
                      const struct listener *l, int error_number)
 {
     const char *host_port = strstr(l->address, "://");
-    strbuf_add_format(error, "%s: listen %s %s: bind: ", function, network,
-                      host_port != NULL ? host_port + 3 : l->address);
+    /* Go names the call that failed: the first that can, without descriptors or memory. */
+    bool is_shortage = error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM ||
+                       error_number == ENOBUFS;
+    strbuf_add_format(error, "%s: listen %s %s: %s: ", function, network,
+                      host_port != NULL ? host_port + 3 : l->address,
+                      is_shortage ? "socket" : "bind");
     add_errno_text(error, error_number);
 }
 

@@ -1,4 +1,5 @@
 #include "pack.h"
+#include "same_owner.h"
 
 enum {
     RCODE_BITS = 4,
@@ -70,13 +71,17 @@ enum err dns_message_write(const struct dns_message *m, uint8_t *out, size_t cap
     header_write(&w, m);
     if (w.failed)
         return ERR_NO_SPACE;
-    struct dns_packer p = {.image = out, .capacity = w.capacity, .offset = w.size};
-    if (m->compress)
-        body_write_compressed(&p, m);
-    else
-        body_write(&p, m);
-    w.size = p.offset;
-    w.failed = p.failed;
+    if (m->compress && dns_same_owner_applies(m)) {
+        dns_same_owner_write(m, &w);
+    } else {
+        struct dns_packer p = {.image = out, .capacity = w.capacity, .offset = w.size};
+        if (m->compress)
+            body_write_compressed(&p, m);
+        else
+            body_write(&p, m);
+        w.size = p.offset;
+        w.failed = p.failed;
+    }
     if (m->edns != NULL)
         edns_write(&w, m->edns, m->rcode);
     if (w.failed)

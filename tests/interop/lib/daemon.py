@@ -1,6 +1,6 @@
 """Runs warrend (or the reference CoreDNS) for a test: starts it, waits until it serves, keeps its log, stops it.
 
-Programs come from $WARREN_BUILD, a meson build folder (default: `build` at the source root).
+Programs come from $WARREN_BUILD, a meson build folder (default: build/plain at the source root, as tools/test makes it).
 """
 import os
 import signal
@@ -14,7 +14,7 @@ import time
 import dns
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-BUILD = os.path.abspath(os.environ.get("WARREN_BUILD", os.path.join(ROOT, "build")))
+BUILD = os.path.abspath(os.environ.get("WARREN_BUILD", os.path.join(ROOT, "build", "plain")))
 
 
 def program(name):

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -237,6 +238,26 @@ static void a_reload_to_a_busy_port_leaves_the_old_one_serving(void **state)
     served_free(s);
 }
 
+/* The bug: it said "bind". */
+static void without_descriptors_the_error_names_the_socket_call(void **state)
+{
+    (void)state;
+    char error[128];
+    struct rlimit files, few;
+    struct served *s = served_start(FIRST, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    few = (struct rlimit){.rlim_cur = 4, .rlim_max = files.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    snprintf(error, sizeof(error), "%s", served_reload(s, FIRST FIRST));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    char expected[128];
+    snprintf(expected, sizeof(expected),
+             "Listen: listen tcp 127.0.0.1:%u: socket: too many open files", served_port(s, 1));
+    assert_string_equal(error, expected);
+    expect_answer(s, 0);
+    served_free(s);
+}
+
 static void a_reload_that_fails_leaves_debug_as_it_was(void **state)
 {
     (void)state;
@@ -421,6 +442,7 @@ int main(void)
         cmocka_unit_test(a_zone_that_is_no_domain_name_has_a_line),
         cmocka_unit_test(a_reload_that_does_not_load_leaves_the_old_one_serving),
         cmocka_unit_test(a_reload_to_a_busy_port_leaves_the_old_one_serving),
+        cmocka_unit_test(without_descriptors_the_error_names_the_socket_call),
         cmocka_unit_test(a_reload_that_fails_leaves_debug_as_it_was),
         cmocka_unit_test(a_reload_opens_new_addresses_and_closes_vanished_ones),
         cmocka_unit_test(sockets_are_handed_on_and_answer_as_the_new_instance),
