@@ -79,12 +79,16 @@ static void wgsd_srv_keeps_its_order(void **state)
 
 static char file_name[] = "/tmp/warren-weights-XXXXXX";
 
+/* Renamed into place: the directive, which reads by itself, must not see half of it. */
 static void file_write(const char *text)
 {
-    FILE *file = fopen(file_name, "we");
+    char written[sizeof(file_name) + sizeof(".new")];
+    snprintf(written, sizeof(written), "%s.new", file_name);
+    FILE *file = fopen(written, "we");
     assert_non_null(file);
     fputs(text, file);
     assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(written, file_name), 0);
 }
 
 static int file_create(void **state)
