@@ -343,3 +343,22 @@ void quote_add(struct strbuf *out, const char *text)
     }
     strbuf_add_char(out, '"');
 }
+
+/* The C library's texts are Go's but for the first letter. */
+void errno_text_add(struct strbuf *out, int error_number)
+{
+    const char *text = strerrordesc_np(error_number);
+    if (text == NULL) {
+        strbuf_add_format(out, "errno %d", error_number);
+        return;
+    }
+    bool is_upper = text[0] >= 'A' && text[0] <= 'Z';
+    strbuf_add_char(out, (char)(is_upper ? text[0] - 'A' + 'a' : text[0]));
+    strbuf_add_str(out, text + 1);
+}
+
+void os_error_add(struct strbuf *out, const char *call, const char *path, int error_number)
+{
+    strbuf_add_format(out, "%s %s: ", call, path);
+    errno_text_add(out, error_number);
+}

@@ -32,4 +32,9 @@ void host_port_join(struct strbuf *out, const char *host, const char *port);
  * controls, spaces, formats and private use. */
 void quote_add(struct strbuf *out, const char *text);
 
+/* The text of an errno value as Go prints it: "permission denied". */
+void errno_text_add(struct strbuf *out, int error_number);
+/* A failed system call as Go's os package words it: "open /etc/x: permission denied". */
+void os_error_add(struct strbuf *out, const char *call, const char *path, int error_number);
+
 #endif

@@ -71,14 +71,8 @@ struct server_set {
 static enum err errno_error(struct strbuf *error, const char *address, const char *call,
                             int error_number)
 {
-    const char *text = strerrordesc_np(error_number);
     strbuf_add_format(error, "listen tcp %s: %s: ", address, call);
-    if (text != NULL) {
-        strbuf_add_char(error, (char)tolower((unsigned char)text[0]));
-        strbuf_add_str(error, text + 1);
-    } else {
-        strbuf_add_format(error, "errno %d", error_number);
-    }
+    errno_text_add(error, error_number);
     return err_from_errno(error_number);
 }
 

@@ -4,10 +4,12 @@
 
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     EXIT_USAGE = 2
@@ -136,8 +138,21 @@ static int print_and_exit(void (*text)(struct strbuf *out))
     return EXIT_SUCCESS;
 }
 
+/* A descriptor that was started closed would be the next socket's, and log lines would go there
+ * (and libuv aborts when it closes one of these). So each is open, on /dev/null if on nothing else,
+ * as Go's runtime does it. False when that fails. */
+static bool open_standard_files(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (!open_standard_files())
+        return EXIT_FAILURE;
     struct options options = {.process = {.default_port = "53"}};
     const struct flag flags[] = {
         {"conf", &options.process.conf, NULL},

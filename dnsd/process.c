@@ -1,6 +1,8 @@
 #include "dnsd/process.h"
 
 #include "dnsd/directives.h"
+#include "dnsd/file.h"
+#include "dnsd/gotext.h"
 #include "dnsd/instance.h"
 #include "dnsd/rcu.h"
 #include "dnsd/sockets.h"
@@ -64,51 +66,6 @@ struct process {
 
 /* --- the Corefile's source -------------------------------------------------------------------- */
 
-/* strerror as Go prints it: with a small first letter. */
-static void add_errno_text(struct strbuf *out, int error_number)
-{
-    const char *text = strerror(error_number);
-    char first = text[0];
-    strbuf_add_char(out, (char)(first >= 'A' && first <= 'Z' ? first - 'A' + 'a' : first));
-    strbuf_add_str(out, text + 1);
-}
-
-static enum err read_all(int fd, const char *path, struct strbuf *text, struct strbuf *error)
-{
-    char buffer[16384];
-    for (;;) {
-        ssize_t n = read(fd, buffer, sizeof(buffer));
-        if (n == 0)
-            return text->failed ? ERR_NO_MEMORY : OK;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            strbuf_add_format(error, "read %s: ", path);
-            add_errno_text(error, errno);
-            return err_from_errno(errno);
-        }
-        strbuf_add(text, buffer, (size_t)n);
-        if (text->size > CORE_FILE_MAX_SIZE) {
-            strbuf_add_format(error, "read %s: larger than %d bytes", path, CORE_FILE_MAX_SIZE);
-            return ERR_LIMIT;
-        }
-    }
-}
-
-static enum err read_file(const char *path, struct strbuf *text, struct strbuf *error)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        enum err e = err_from_errno(errno);
-        strbuf_add_format(error, "open %s: ", path);
-        add_errno_text(error, errno);
-        return e;
-    }
-    enum err e = read_all(fd, path, text, error);
-    close(fd);
-    return e;
-}
-
 static bool stdin_is_piped(void)
 {
     struct stat st;
@@ -125,20 +82,20 @@ static enum err load_source(struct process *p, struct strbuf *error)
     if (conf == NULL || conf[0] == '\0') {
         if (access("Corefile", F_OK) == 0 || errno != ENOENT) {
             p->path = "Corefile";
-            e = read_file(p->path, &p->text, &why);
+            e = file_read(p->path, CORE_FILE_MAX_SIZE, &p->text, &why);
             if (e != OK)
                 strbuf_add_format(error, "loading Caddyfile via default: %s", strbuf_str(&why));
         }
     } else if (strcmp(conf, "stdin") == 0) {
         if (stdin_is_piped()) {
             p->name = "/dev/stdin";
-            e = read_all(STDIN_FILENO, p->name, &p->text, &why);
+            e = file_read_fd(STDIN_FILENO, p->name, CORE_FILE_MAX_SIZE, &p->text, &why);
         }
         if (e != OK)
             strbuf_add_format(error, "loading Caddyfile via flag: %s", strbuf_str(&why));
     } else {
         p->name = p->path = conf;
-        e = read_file(conf, &p->text, &why);
+        e = file_read(conf, CORE_FILE_MAX_SIZE, &p->text, &why);
         if (e != OK)
             strbuf_add_format(error, "loading Caddyfile via flag: %s", strbuf_str(&why));
     }
@@ -149,7 +106,7 @@ static enum err load_source(struct process *p, struct strbuf *error)
 enum err process_read_source(struct process *p, struct strbuf *text, struct strbuf *error)
 {
     if (p->path != NULL)
-        return read_file(p->path, text, error);
+        return file_read(p->path, CORE_FILE_MAX_SIZE, text, error);
     pthread_mutex_lock(&p->lock);
     strbuf_add(text, strbuf_str(&p->text), p->text.size);
     pthread_mutex_unlock(&p->lock);
@@ -404,7 +361,7 @@ static void write_pid_file(const struct process *p)
     }
     if (!ok) {
         struct strbuf text = STRBUF_EMPTY;
-        add_errno_text(&text, saved);
+        errno_text_add(&text, saved);
         log_line(LOG_ERROR, "Could not write pidfile: open %s: %s", path, strbuf_str(&text));
         strbuf_fini(&text);
     }

@@ -1,5 +1,6 @@
 #include "dnsd/sockets.h"
 
+#include "dnsd/gotext.h"
 #include "dnsd/rcu.h"
 #include "dnsd/udp.h"
 
@@ -16,15 +17,6 @@ struct socket_set {
     bool is_started;
 };
 
-/* Go's text for an errno, where it differs from strerror's only in its first letter. */
-static void add_errno_text(struct strbuf *error, int error_number)
-{
-    const char *text = strerror(error_number);
-    strbuf_add_char(error,
-                    (char)(text[0] >= 'A' && text[0] <= 'Z' ? text[0] - 'A' + 'a' : text[0]));
-    strbuf_add_str(error, text + 1);
-}
-
 static void describe(struct strbuf *error, const char *function, const char *network,
                      const struct listener *l, int error_number)
 {
@@ -35,7 +27,7 @@ static void describe(struct strbuf *error, const char *function, const char *net
     strbuf_add_format(error, "%s: listen %s %s: %s: ", function, network,
                       host_port != NULL ? host_port + 3 : l->address,
                       is_shortage ? "socket" : "bind");
-    add_errno_text(error, error_number);
+    errno_text_add(error, error_number);
 }
 
 enum err sockets_open(struct socket_set **out, struct tcp_pool *pool, const struct listener *l,

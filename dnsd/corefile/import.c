@@ -1,5 +1,8 @@
 #include "dnsd/corefile/import.h"
 
+#include "dnsd/file.h"
+#include "dnsd/gotext.h"
+
 #include "dnsd/corefile/corefile.h"
 #include "dnsd/corefile/lexer.h"
 
@@ -217,54 +220,23 @@ enum err path_glob(const char *pattern, struct arena *arena, struct path_list *o
 
 /* Files. */
 
-/* "OP PATH: text" as Go words a failed system call. */
-static void describe(struct strbuf *reason, const char *op, const char *path, int error_number)
-{
-    const char *text = strerrordesc_np(error_number);
-    if (text == NULL)
-        text = "unknown error";
-    strbuf_add_format(reason, "%s %s: %c%s", op, path, tolower((unsigned char)text[0]), text + 1);
-}
-
-static enum err read_all(int fd, const char *path, size_t limit, struct strbuf *content,
-                         struct strbuf *reason)
-{
-    char buffer[16384];
-    for (;;) {
-        ssize_t n = read(fd, buffer, sizeof(buffer));
-        if (n == 0)
-            return content->failed ? ERR_NO_MEMORY : OK;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            describe(reason, "read", path, errno);
-            return ERR_IO;
-        }
-        if (content->size + (size_t)n > limit) {
-            strbuf_add_format(reason, "larger than %zu bytes", limit);
-            return ERR_LIMIT;
-        }
-        strbuf_add(content, buffer, (size_t)n);
-    }
-}
-
 enum err path_read(const char *path, size_t limit, struct strbuf *content, struct strbuf *reason)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        describe(reason, "open", path, errno);
+        os_error_add(reason, "open", path, errno);
         return ERR_IO;
     }
     struct stat st;
     enum err err = OK;
     if (fstat(fd, &st) != 0) {
-        describe(reason, "stat", path, errno);
+        os_error_add(reason, "stat", path, errno);
         err = ERR_IO;
     } else if (S_ISDIR(st.st_mode)) {
         strbuf_add_str(reason, "is a directory");
         err = ERR_IO;
     } else {
-        err = read_all(fd, path, limit, content, reason);
+        err = file_read_fd(fd, path, limit, content, reason);
     }
     close(fd);
     return err;
