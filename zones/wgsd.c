@@ -44,32 +44,38 @@ struct zones_wgsd {
     struct dns_rr soa;
 };
 
-/* One peer: a cache line, found by one index slot. */
+/* One peer, with its TXT rdata behind it: the index leads to one run of memory that holds all that
+ * an answer needs, so a large view costs two cache misses and not four. Looked up by the text that
+ * queries spell, so that none has to be decoded. */
 struct peer {
-    uint8_t key[KEY_SIZE];
+    char label[KEY_BASE32_SIZE];
     uint8_t addr[16];
     uint16_t port;
     uint8_t family;      /* enum ip_family; IP_NONE: not published */
     uint8_t is_listener; /* self without a configured address: the address that was asked */
-    uint32_t txt_offset; /* into the view's txt pool */
     uint32_t txt_size;   /* 0: too long to be sent */
+    uint8_t txt[];
 };
 
-/* Slot of the open-addressing index; `peer` is 1-based, 0 is empty. */
+/* Peers stand at multiples of this in a view's pool. */
+enum {
+    PEER_ALIGN = 64
+};
+
+/* Slot of the open-addressing index. */
 struct slot {
     uint32_t hash;
-    uint32_t peer;
+    uint32_t peer; /* its place in the pool in units of PEER_ALIGN, plus 1; 0: empty */
 };
 
 struct zones_wgsd_view {
-    struct peer *peers;
+    uint8_t *pool; /* the peers, in the device's order */
+    size_t pool_size;
+    size_t pool_capacity;
     size_t peer_count;
     struct slot *slots;
     size_t slot_mask; /* slot count - 1, a power of two at most half full */
     uint8_t hash_key[ZONES_HASH_KEY_SIZE];
-    uint8_t *txt;
-    size_t txt_size;
-    size_t txt_capacity;
     struct dns_rr *pointers; /* the PTR RRset */
     size_t pointer_count;
     uint8_t *targets; /* its rdata, one after the other */
@@ -160,27 +166,42 @@ struct dns_name zones_wgsd_zone(const struct zones_wgsd *z)
 
 /* --- building a view ------------------------------------------------------------------------- */
 
-static uint8_t *txt_room(struct zones_wgsd_view *v, size_t size)
+/* SIZE octets behind the pool's content, for the caller to fill; the pool may move. */
+static uint8_t *pool_room(struct zones_wgsd_view *v, size_t size)
 {
-    if (size > v->txt_capacity - v->txt_size) {
-        size_t capacity = v->txt_capacity > 0 ? v->txt_capacity * 2 : 4096;
-        while (capacity - v->txt_size < size)
+    if (size > v->pool_capacity - v->pool_size) {
+        size_t capacity = v->pool_capacity > 0 ? v->pool_capacity * 2 : 4096;
+        while (capacity - v->pool_size < size)
             capacity *= 2;
-        uint8_t *grown = realloc(v->txt, capacity);
+        uint8_t *grown = aligned_alloc(PEER_ALIGN, capacity);
         if (grown == NULL)
             return NULL;
-        v->txt = grown;
-        v->txt_capacity = capacity;
+        if (v->pool_size > 0)
+            memcpy(grown, v->pool, v->pool_size);
+        free(v->pool);
+        v->pool = grown;
+        v->pool_capacity = capacity;
     }
-    uint8_t *at = v->txt + v->txt_size;
-    v->txt_size += size;
+    uint8_t *at = v->pool + v->pool_size;
+    v->pool_size += size;
     return at;
+}
+
+static struct peer *peer_at(const struct zones_wgsd_view *v, size_t offset)
+{
+    return (struct peer *)(void *)(v->pool + offset);
+}
+
+static size_t peer_end(const struct peer *p, size_t offset)
+{
+    size_t end = offset + sizeof(*p) + p->txt_size;
+    return (end + PEER_ALIGN - 1) / PEER_ALIGN * PEER_ALIGN;
 }
 
 static bool txt_add_string(struct zones_wgsd_view *v, const char *text, size_t size)
 {
     assert(size <= TXT_STRING_MAX_SIZE);
-    uint8_t *at = txt_room(v, 1 + size);
+    uint8_t *at = pool_room(v, 1 + size);
     if (at == NULL)
         return false;
     at[0] = (uint8_t)size;
@@ -213,73 +234,82 @@ static bool txt_add_allowed(struct zones_wgsd_view *v, const struct ip_prefix *p
     return txt_add_string(v, text, size);
 }
 
-static enum err txt_compose(struct zones_wgsd_view *v, struct peer *p,
-                            const struct ip_prefix *prefixes, size_t count)
+/* The TXT rdata of the peer at OFFSET, the last one in the pool. */
+static enum err txt_compose(struct zones_wgsd_view *v, size_t offset,
+                            const uint8_t key[static KEY_SIZE], const struct ip_prefix *prefixes,
+                            size_t count)
 {
     char pub[4 + KEY_BASE64_SIZE] = {'p', 'u', 'b', '='};
-    key_to_base64(pub + 4, p->key);
-    size_t start = v->txt_size;
+    key_to_base64(pub + 4, key);
+    size_t start = v->pool_size;
     if (!txt_add_string(v, "txtvers=1", 9) || !txt_add_string(v, pub, sizeof(pub)) ||
         !txt_add_allowed(v, prefixes, count))
         return ERR_NO_MEMORY;
-    if (v->txt_size - start > TXT_MAX_SIZE || start > UINT32_MAX) {
-        v->txt_size = start;
-        return OK;
-    }
-    p->txt_offset = (uint32_t)start;
-    p->txt_size = (uint32_t)(v->txt_size - start);
+    size_t size = v->pool_size - start;
+    peer_at(v, offset)->txt_size = size <= TXT_MAX_SIZE ? (uint32_t)size : 0;
     return OK;
 }
 
-static uint32_t key_hash(const struct zones_wgsd_view *v, const uint8_t key[static KEY_SIZE])
+static uint32_t label_hash(const struct zones_wgsd_view *v,
+                           const char label[static KEY_BASE32_SIZE])
 {
     uint8_t hash[crypto_shorthash_BYTES];
-    crypto_shorthash(hash, key, KEY_SIZE, v->hash_key);
+    crypto_shorthash(hash, (const uint8_t *)label, KEY_BASE32_UNPADDED_SIZE, v->hash_key);
     uint32_t value;
     memcpy(&value, hash, sizeof(value));
     return value;
 }
 
 static const struct peer *view_find(const struct zones_wgsd_view *v,
-                                    const uint8_t key[static KEY_SIZE])
+                                    const char label[static KEY_BASE32_SIZE])
 {
-    uint32_t hash = key_hash(v, key);
+    uint32_t hash = label_hash(v, label);
     for (size_t i = hash & v->slot_mask; v->slots[i].peer != 0; i = (i + 1) & v->slot_mask) {
-        const struct peer *p = &v->peers[v->slots[i].peer - 1];
-        if (v->slots[i].hash == hash && memcmp(p->key, key, KEY_SIZE) == 0)
+        if (v->slots[i].hash != hash)
+            continue;
+        const struct peer *p = peer_at(v, (size_t)(v->slots[i].peer - 1) * PEER_ALIGN);
+        __builtin_prefetch((const uint8_t *)p + PEER_ALIGN);
+        __builtin_prefetch((const uint8_t *)p + 2 * PEER_ALIGN);
+        if (memcmp(p->label, label, KEY_BASE32_SIZE) == 0)
             return p;
     }
     return NULL;
 }
 
 /* The first peer of a key stays the one that is found, as in wgsd's linear search. */
-static void view_index(struct zones_wgsd_view *v, size_t index)
+static void view_index(struct zones_wgsd_view *v, size_t offset)
 {
-    const struct peer *p = &v->peers[index];
-    if (view_find(v, p->key) != NULL)
+    const struct peer *p = peer_at(v, offset);
+    if (view_find(v, p->label) != NULL)
         return;
-    uint32_t hash = key_hash(v, p->key);
+    uint32_t hash = label_hash(v, p->label);
     size_t i = hash & v->slot_mask;
     while (v->slots[i].peer != 0)
         i = (i + 1) & v->slot_mask;
-    v->slots[i] = (struct slot){.hash = hash, .peer = (uint32_t)index + 1};
+    v->slots[i] = (struct slot){.hash = hash, .peer = (uint32_t)(offset / PEER_ALIGN) + 1};
 }
 
 static enum err view_add(struct zones_wgsd_view *v, const uint8_t key[static KEY_SIZE],
                          const struct ip_endpoint *endpoint, bool is_listener,
                          const struct ip_prefix *prefixes, size_t count)
 {
-    struct peer *p = &v->peers[v->peer_count];
-    memcpy(p->key, key, KEY_SIZE);
+    size_t offset = v->pool_size;
+    if (offset / PEER_ALIGN >= UINT32_MAX || pool_room(v, sizeof(struct peer)) == NULL)
+        return ERR_NO_MEMORY;
+    struct peer *p = peer_at(v, offset);
     struct ip_addr addr = ip_unmap(endpoint->addr);
-    p->family = addr.family;
+    *p = (struct peer){.family = addr.family, .port = endpoint->port, .is_listener = is_listener};
+    key_to_base32(p->label, key);
     memcpy(p->addr, addr.bytes, sizeof(p->addr));
-    p->port = endpoint->port;
-    p->is_listener = is_listener;
-    enum err e = txt_compose(v, p, prefixes, count);
+    enum err e = txt_compose(v, offset, key, prefixes, count);
     if (e != OK)
         return e;
-    view_index(v, v->peer_count);
+    size_t end = peer_end(peer_at(v, offset), offset);
+    if (end < v->pool_size)
+        v->pool_size = end;
+    else if (pool_room(v, end - v->pool_size) == NULL)
+        return ERR_NO_MEMORY;
+    view_index(v, offset);
     v->peer_count++;
     return OK;
 }
@@ -295,20 +325,21 @@ static enum err view_compose_pointers(struct zones_wgsd_view *v, const struct zo
     if (z->service.size == 0 || target_size > DNS_NAME_MAX_SIZE)
         return OK; /* no peer's name fits below this zone */
     size_t count = 0;
-    for (size_t i = 0; i < v->peer_count; i++)
-        count += peer_is_published(&v->peers[i]);
+    for (size_t at = 0; at < v->pool_size; at = peer_end(peer_at(v, at), at))
+        count += peer_is_published(peer_at(v, at));
     if (count == 0)
         return OK;
     v->pointers = calloc(count, sizeof(*v->pointers));
     v->targets = calloc(count, target_size);
     if (v->pointers == NULL || v->targets == NULL)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < v->peer_count; i++) {
-        if (!peer_is_published(&v->peers[i]))
+    for (size_t at = 0; at < v->pool_size; at = peer_end(peer_at(v, at), at)) {
+        const struct peer *p = peer_at(v, at);
+        if (!peer_is_published(p))
             continue;
         uint8_t *target = v->targets + v->pointer_count * target_size;
         target[0] = KEY_BASE32_SIZE;
-        key_to_base32((char *)target + 1, v->peers[i].key);
+        memcpy(target + 1, p->label, KEY_BASE32_SIZE);
         memcpy(target + 1 + KEY_BASE32_SIZE, z->service.wire, z->service.size);
         v->pointers[v->pointer_count++] = (struct dns_rr){
             .owner = dns_name_of(&z->service),
@@ -331,8 +362,7 @@ static enum err view_fill(struct zones_wgsd_view *v, const struct zones_wgsd *z,
         slot_count *= 2;
     v->slot_mask = slot_count - 1;
     v->slots = calloc(slot_count, sizeof(*v->slots));
-    v->peers = calloc(capacity, sizeof(*v->peers));
-    if (v->slots == NULL || v->peers == NULL)
+    if (v->slots == NULL)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < device->peer_count; i++) {
         const struct wg_peer *p = &device->peers[i];
@@ -375,9 +405,8 @@ void zones_wgsd_view_destroy(struct zones_wgsd_view *v)
 {
     if (v == NULL)
         return;
-    free(v->peers);
+    free(v->pool);
     free(v->slots);
-    free(v->txt);
     free(v->pointers);
     free(v->targets);
     free(v);
@@ -419,8 +448,7 @@ static bool has_peer_answer(uint16_t type)
            type == DNS_TYPE_TXT;
 }
 
-static enum question_kind classify(const struct zones_wgsd *z, struct dns_name name, uint16_t type,
-                                   uint8_t key[static KEY_SIZE])
+static enum question_kind classify(const struct zones_wgsd *z, struct dns_name name, uint16_t type)
 {
     if (type == DNS_TYPE_PTR)
         return z->service.size > 0 && dns_name_same(name, dns_name_of(&z->service))
@@ -434,10 +462,7 @@ static enum question_kind classify(const struct zones_wgsd *z, struct dns_name n
     if (!is_usual && relative_text_size(z, name) != INSTANCE_TEXT_SIZE)
         return QUESTION_OTHER;
     /* A first label longer than 56 may still hold a key at its start. */
-    if (name.wire[0] < KEY_BASE32_SIZE ||
-        key_from_base32(key, (const char *)name.wire + 1, KEY_BASE32_SIZE) != OK)
-        return QUESTION_NO_PEER;
-    return QUESTION_PEER;
+    return name.wire[0] < KEY_BASE32_SIZE ? QUESTION_NO_PEER : QUESTION_PEER;
 }
 
 static void answer_nxdomain(const struct zones_wgsd *z, struct dns_message *reply)
@@ -468,15 +493,15 @@ static struct dns_rr address_rr(const struct peer *p, const struct ip_addr *loca
                            : rr_of(owner, DNS_TYPE_AAAA, bytes, 16);
 }
 
-static enum err answer_peer(const struct zones_wgsd_view *v, const struct peer *p,
-                            struct dns_name name, uint16_t type, const struct ip_addr *local,
-                            struct arena *arena, struct dns_message *reply)
+static enum err answer_peer(const struct peer *p, struct dns_name name, uint16_t type,
+                            const struct ip_addr *local, struct arena *arena,
+                            struct dns_message *reply)
 {
     size_t srv_size = SRV_FIXED_SIZE + (size_t)name.size;
     struct dns_rr *rrs = arena_alloc(arena, 3 * sizeof(*rrs) + srv_size);
     if (rrs == NULL)
         return ERR_NO_MEMORY;
-    struct dns_rr txt = rr_of(name, DNS_TYPE_TXT, v->txt + p->txt_offset, p->txt_size);
+    struct dns_rr txt = rr_of(name, DNS_TYPE_TXT, p->txt, p->txt_size);
     bool has_txt = p->txt_size > 0;
 
     if (type == DNS_TYPE_SRV) {
@@ -506,8 +531,7 @@ enum err zones_wgsd_answer(const struct zones_wgsd *z, const struct zones_wgsd_v
                            struct dns_name name, uint16_t type, const struct ip_addr *local,
                            struct arena *arena, struct dns_message *reply)
 {
-    uint8_t key[KEY_SIZE];
-    enum question_kind kind = classify(z, name, type, key);
+    enum question_kind kind = classify(z, name, type);
     if (kind != QUESTION_OTHER && view == NULL)
         return ERR_NO_DEVICE;
     reply->flags |= DNS_FLAG_AA;
@@ -516,15 +540,11 @@ enum err zones_wgsd_answer(const struct zones_wgsd *z, const struct zones_wgsd_v
             (struct dns_rr_list){.rrs = view->pointers, .count = view->pointer_count};
         return OK;
     }
-    const struct peer *p = kind == QUESTION_PEER ? view_find(view, key) : NULL;
-    if (p != NULL) {
-        /* On its way while the answer's other parts are composed; it spans two cache lines. */
-        __builtin_prefetch(view->txt + p->txt_offset);
-        __builtin_prefetch(view->txt + p->txt_offset + 64);
-    }
+    const struct peer *p =
+        kind == QUESTION_PEER ? view_find(view, (const char *)name.wire + 1) : NULL;
     if (p == NULL || !peer_is_published(p)) {
         answer_nxdomain(z, reply);
         return OK;
     }
-    return answer_peer(view, p, name, type, local, arena, reply);
+    return answer_peer(p, name, type, local, arena, reply);
 }

@@ -252,13 +252,6 @@ static uint8_t lower(uint8_t octet)
     return (uint8_t)(octet + ((uint8_t)(octet - 'A') < 26) * ('a' - 'A'));
 }
 
-void dns_name_lower(struct dns_name_buf *out, struct dns_name name)
-{
-    for (size_t i = 0; i < name.size; i++)
-        out->wire[i] = lower(name.wire[i]);
-    out->size = name.size;
-}
-
 /* Lower case of eight octets at once: 0x20 is added where an octet is in 'A' to 'Z'. */
 static uint64_t lower_word(uint64_t word)
 {
@@ -275,6 +268,18 @@ static uint64_t load_word(const uint8_t *at)
     uint64_t word;
     memcpy(&word, at, sizeof word);
     return word;
+}
+
+void dns_name_lower(struct dns_name_buf *out, struct dns_name name)
+{
+    size_t i = 0;
+    for (; name.size - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+        uint64_t word = lower_word(load_word(name.wire + i));
+        memcpy(out->wire + i, &word, sizeof word);
+    }
+    for (; i < name.size; i++)
+        out->wire[i] = lower(name.wire[i]);
+    out->size = name.size;
 }
 
 static bool equal_ignoring_case(const uint8_t *a, const uint8_t *b, size_t size)

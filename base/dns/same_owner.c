@@ -15,24 +15,6 @@ static bool has_plain_rdata(uint16_t type)
            type == DNS_TYPE_TXT;
 }
 
-bool dns_same_owner_applies(const struct dns_message *m)
-{
-    const uint8_t *owner = NULL;
-    if (!m->has_question || m->question.name.size == 1)
-        return false;
-    for (int section = 0; section < DNS_SECTION_COUNT; section++) {
-        const struct dns_rr_list *list = &m->sections[section];
-        for (size_t i = 0; i < list->count; i++) {
-            const struct dns_rr *rr = &list->rrs[i];
-            if (owner == NULL && dns_name_equal(rr->owner, m->question.name))
-                owner = rr->owner.wire;
-            if (rr->owner.wire != owner || owner == NULL || !has_plain_rdata(rr->type))
-                return false;
-        }
-    }
-    return owner != NULL;
-}
-
 /* The number of leading octets that hold every difference between two names of one size. */
 static size_t different_size(const uint8_t *a, const uint8_t *b, size_t size)
 {
@@ -43,15 +25,44 @@ static size_t different_size(const uint8_t *a, const uint8_t *b, size_t size)
     return size;
 }
 
-/* Where the longest suffix begins that both names, of one size, spell alike; the size of the name
- * if that is the root alone. */
-static size_t shared_suffix(struct dns_name a, struct dns_name b)
+/* The first label of NAME that begins at AT or behind. */
+static size_t label_from(struct dns_name name, size_t at)
 {
-    size_t differs = different_size(a.wire, b.wire, a.size);
     size_t start = 0;
-    while (start < differs)
-        start += 1u + a.wire[start];
-    return a.wire[start] == 0 ? a.size : start;
+    while (start < at)
+        start += 1u + name.wire[start];
+    return start;
+}
+
+/* Names of one size can share only suffixes that begin at the same octet. */
+static bool shared_suffix(struct dns_name owner, struct dns_name asked, size_t *shared)
+{
+    if (owner.size != asked.size)
+        return false;
+    size_t differs = different_size(owner.wire, asked.wire, owner.size);
+    size_t start = label_from(owner, differs);
+    if (start != label_from(asked, differs))
+        return false;
+    *shared = owner.wire[start] == 0 ? owner.size : start;
+    return true;
+}
+
+bool dns_same_owner_applies(const struct dns_message *m, size_t *shared)
+{
+    struct dns_name owner = {0};
+    if (!m->has_question || m->question.name.size == 1)
+        return false;
+    for (int section = 0; section < DNS_SECTION_COUNT; section++) {
+        const struct dns_rr_list *list = &m->sections[section];
+        for (size_t i = 0; i < list->count; i++) {
+            const struct dns_rr *rr = &list->rrs[i];
+            if (owner.wire == NULL)
+                owner = rr->owner;
+            if (rr->owner.wire != owner.wire || !has_plain_rdata(rr->type))
+                return false;
+        }
+    }
+    return owner.wire != NULL && shared_suffix(owner, m->question.name, shared);
 }
 
 static void write_fixed(struct writer *w, const struct dns_rr *rr)
@@ -63,7 +74,7 @@ static void write_fixed(struct writer *w, const struct dns_rr *rr)
     write_bytes(w, rr->rdata, rr->rdata_size);
 }
 
-void dns_same_owner_write(const struct dns_message *m, struct writer *w)
+void dns_same_owner_write(const struct dns_message *m, size_t shared, struct writer *w)
 {
     struct dns_name asked = m->question.name;
     size_t asked_at = w->size;
@@ -77,7 +88,6 @@ void dns_same_owner_write(const struct dns_message *m, struct writer *w)
         for (size_t i = 0; i < list->count; i++) {
             struct dns_name owner = list->rrs[i].owner;
             if (owner_at == 0) {
-                size_t shared = shared_suffix(owner, asked);
                 owner_at = shared == 0 ? asked_at : w->size;
                 write_bytes(w, owner.wire, shared);
                 if (shared < owner.size)

@@ -71,8 +71,9 @@ enum err dns_message_write(const struct dns_message *m, uint8_t *out, size_t cap
     header_write(&w, m);
     if (w.failed)
         return ERR_NO_SPACE;
-    if (m->compress && dns_same_owner_applies(m)) {
-        dns_same_owner_write(m, &w);
+    size_t shared;
+    if (m->compress && dns_same_owner_applies(m, &shared)) {
+        dns_same_owner_write(m, shared, &w);
     } else {
         struct dns_packer p = {.image = out, .capacity = w.capacity, .offset = w.size};
         if (m->compress)
