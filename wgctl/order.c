@@ -40,11 +40,23 @@ static bool same_head(const struct wg_device *a, const struct wg_device *b)
            (!a->has_public_key || memcmp(a->public_key, b->public_key, KEY_SIZE) == 0);
 }
 
+static bool same_order(const struct wg_device *a, const struct wg_device *b)
+{
+    for (size_t i = 0; i < a->peer_count; i++)
+        if (memcmp(a->peers[i].public_key, b->peers[i].public_key, KEY_SIZE) != 0)
+            return false;
+    return true;
+}
+
 enum err same_but_for_order(bool *out, const struct wg_device *a, const struct wg_device *b)
 {
     size_t count = a->peer_count;
     bool same = same_head(a, b);
-    if (same && count > 0) {
+    if (same && same_order(a, b)) {
+        /* The usual change, of an endpoint: seen without sorting. */
+        for (size_t i = 0; i < count && same; i++)
+            same = same_peer(a, &a->peers[i], b, &b->peers[i]);
+    } else if (same) {
         const struct wg_peer **sorted = calloc(2 * count, sizeof(*sorted));
         if (sorted == NULL)
             return ERR_NO_MEMORY;
