@@ -6,7 +6,8 @@ static const char usage[] =
     "Usage: warrenctl [--help | --version]\n"
     "\n"
     "The admin CLI of Warren's registry. This version of Warren serves DNS from local WireGuard\n"
-    "devices only (warrend with a wgsd Corefile); it has no registry, so warrenctl has no verbs yet.\n";
+    "devices only (warrend with a wgsd Corefile); it has no registry, so warrenctl has no verbs "
+    "yet.\n";
 
 int main(int argc, char **argv)
 {
@@ -19,7 +20,8 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc > 1)
-        fprintf(stderr, "warrenctl: '%s' is not available: this version has no registry\n", argv[1]);
+        fprintf(stderr, "warrenctl: '%s' is not available: this version has no registry\n",
+                argv[1]);
     fputs(usage, stderr);
     return 2;
 }

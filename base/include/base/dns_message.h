@@ -2,7 +2,8 @@
  *
  * Our answers must equal, byte for byte, those of a server built on miekg/dns 1.1.55-57, so the
  * acceptance rules, the size arithmetic, the truncation and the compression follow that library's
- * observable behaviour (facts: docs/compatibility.md); the wire format itself is RFC 1035, RFC 6891.
+ * observable behaviour (facts: docs/compatibility.md); the wire format itself is RFC 1035, RFC
+ * 6891.
  *
  * Model: a reply is a `struct dns_message` whose sections borrow arrays of RRs, whose owner and
  * rdata borrow uncompressed wire bytes (an arena's, or a published answer's under RCU). Nothing is
@@ -57,8 +58,8 @@ enum dns_edns_option_code {
     DNS_EDNS_EDE = 15,
 };
 
-/* A parsed option holds what miekg/dns would pack again: EXPIRE is cut to four octets, a KEEPALIVE of
- * zero to none. Client subnet is kept as it came (CoreDNS never sends it back). */
+/* A parsed option holds what miekg/dns would pack again: EXPIRE is cut to four octets, a KEEPALIVE
+ * of zero to none. Client subnet is kept as it came (CoreDNS never sends it back). */
 struct dns_edns_option {
     uint16_t code;
     uint16_t size;
@@ -75,7 +76,9 @@ struct dns_edns {
     struct dns_edns_option options[DNS_MAX_EDNS_OPTIONS];
 };
 
-enum { DNS_EDNS_DO = 0x8000 };
+enum {
+    DNS_EDNS_DO = 0x8000
+};
 
 enum dns_section {
     DNS_ANSWER,
@@ -109,9 +112,9 @@ struct dns_message {
 
 /* What is to be done with a datagram or TCP frame before any directive sees it. */
 enum dns_verdict {
-    DNS_IGNORE,          /* shorter than a header, or QR set: no reply */
-    DNS_ACCEPT,          /* `message` is complete (has_question may be false: header only, QD=1) */
-    DNS_REJECT_FORMERR,  /* reply with dns_reject */
+    DNS_IGNORE,         /* shorter than a header, or QR set: no reply */
+    DNS_ACCEPT,         /* `message` is complete (has_question may be false: header only, QD=1) */
+    DNS_REJECT_FORMERR, /* reply with dns_reject */
     DNS_REJECT_NOTIMP,
 };
 
@@ -130,12 +133,13 @@ struct dns_request {
  * DNS_REJECT_* message.id, flags, opcode and, if it parsed, question are set. Never allocates. */
 enum dns_verdict dns_request_parse(struct dns_request *out, const uint8_t *data, size_t size);
 
-/* miekg's Len of the request, which CoreDNS logs and counts as the request's size: uncompressed, with
- * the records that were really there and the OPT as it is now (directives may have changed it). */
+/* miekg's Len of the request, which CoreDNS logs and counts as the request's size: uncompressed,
+ * with the records that were really there and the OPT as it is now (directives may have changed
+ * it). */
 size_t dns_request_size(const struct dns_request *request);
 
-/* The reply that a miekg/dns server sends for DNS_REJECT_*: the header (RCODE per verdict; QR set, RD/AD/CD kept as
- * measured) and the question if it parsed. Returns the size written to OUT. */
+/* The reply that a miekg/dns server sends for DNS_REJECT_*: the header (RCODE per verdict; QR set,
+ * RD/AD/CD kept as measured) and the question if it parsed. Returns the size written to OUT. */
 size_t dns_reject(const struct dns_request *request, enum dns_verdict verdict, uint8_t *out,
                   size_t capacity);
 
@@ -145,8 +149,8 @@ void dns_reply_init(struct dns_message *reply, const struct dns_message *request
 /* The same with an RCODE, as miekg's SetRcode. */
 void dns_reply_init_rcode(struct dns_message *reply, const struct dns_message *request, int rcode);
 
-/* Size on the wire without compression, edns included (miekg's Msg.Len with Compress false, which is
- * also what `log` prints as rsize). With `compress` set: the compressed size. As in miekg, a few
+/* Size on the wire without compression, edns included (miekg's Msg.Len with Compress false, which
+ * is also what `log` prints as rsize). With `compress` set: the compressed size. As in miekg, a few
  * DNSSEC types count some octets more than they take. */
 size_t dns_message_size(const struct dns_message *m);
 
@@ -159,9 +163,10 @@ void dns_message_truncate(struct dns_message *m, size_t size);
 enum err dns_message_write_within(struct dns_message *m, size_t limit, uint8_t *out,
                                   size_t capacity, size_t *size) MUST_CHECK;
 
-/* Writes the message. With `compress`, names of owners and of RFC 1035 rdata (NS, CNAME, SOA, PTR, MX)
- * are compressed against every earlier name, case-sensitively, as miekg packs; SRV targets are written in full but
- * may be pointed to. ERR_NO_SPACE (also beyond 65535), ERR_INVALID for rcode > 15 without edns. */
+/* Writes the message. With `compress`, names of owners and of RFC 1035 rdata (NS, CNAME, SOA, PTR,
+ * MX) are compressed against every earlier name, case-sensitively, as miekg packs; SRV targets are
+ * written in full but may be pointed to. ERR_NO_SPACE (also beyond 65535), ERR_INVALID for rcode >
+ * 15 without edns. */
 enum err dns_message_write(const struct dns_message *m, uint8_t *out, size_t capacity,
                            size_t *size) MUST_CHECK;
 

@@ -53,8 +53,8 @@ enum err dns_name_read(struct dns_name_buf *out, struct reader *message) MUST_CH
  * for empty labels, over-long labels or names, "\DDD" above 255, a backslash at the end. */
 enum err dns_name_from_text(struct dns_name_buf *out, const char *text, size_t size) MUST_CHECK;
 
-/* Fully qualified presentation text as miekg/dns prints it: printable ASCII as is, `. space ' @ ; ( )
- * " \` behind a backslash, other octets "\DDD". Returns the length without the NUL. */
+/* Fully qualified presentation text as miekg/dns prints it: printable ASCII as is, `. space ' @ ; (
+ * ) " \` behind a backslash, other octets "\DDD". Returns the length without the NUL. */
 size_t dns_name_to_text(struct dns_name name, char out[static DNS_NAME_TEXT_SIZE]);
 /* The length dns_name_to_text would return. */
 size_t dns_name_text_size(struct dns_name name);

@@ -53,14 +53,17 @@ enum dns_rcode {
     DNS_RCODE_BADVERS = 16, /* extended */
 };
 
-enum { DNS_MNEMONIC_SIZE = 16 }; /* with NUL */
+enum {
+    DNS_MNEMONIC_SIZE = 16
+}; /* with NUL */
 
 /* miekg/dns's mnemonic ("None" for type 0), or "TYPE123" / "CLASS123" for a number without one and
- * for class ANY, whose mnemonic is a type's. Known mnemonics are copied: the result is always OUT. */
+ * for class ANY, whose mnemonic is a type's. Known mnemonics are copied: the result is always OUT.
+ */
 const char *dns_type_text(uint16_t type, char out[static DNS_MNEMONIC_SIZE]);
 const char *dns_class_text(uint16_t class_number, char out[static DNS_MNEMONIC_SIZE]);
-/* "NOERROR", "NXDOMAIN", ...; the decimal number when there is no name, as CoreDNS's `log` prints it
- * (its metrics would say "RCODE11"). 16 is "BADSIG", as in miekg/dns. */
+/* "NOERROR", "NXDOMAIN", ...; the decimal number when there is no name, as CoreDNS's `log` prints
+ * it (its metrics would say "RCODE11"). 16 is "BADSIG", as in miekg/dns. */
 const char *dns_rcode_text(int rcode, char out[static DNS_MNEMONIC_SIZE]);
 /* Upper-case mnemonic to number; ERR_NOT_FOUND (no TYPE123 form, as miekg's StringToType). */
 enum err dns_type_from_text(uint16_t *out, const char *text, size_t size) MUST_CHECK;
