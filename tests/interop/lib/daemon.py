@@ -1,6 +1,6 @@
 """Runs warrend (or the reference CoreDNS) for a test: starts it, waits until it serves, keeps its log, stops it.
 
-Programs come from $WARREN_BUILD, a meson build folder (default: build/plain at the source root, as tools/test makes it).
+Programs come from $WARREN_BUILD, a meson build folder (default: build/plain, as tools/test makes it, else build).
 """
 import os
 import signal
@@ -14,7 +14,9 @@ import time
 import dns
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-BUILD = os.path.abspath(os.environ.get("WARREN_BUILD", os.path.join(ROOT, "build", "plain")))
+BUILDS = [os.path.join(ROOT, "build", "plain"), os.path.join(ROOT, "build")]
+BUILD = os.path.abspath(os.environ.get("WARREN_BUILD") or next(
+    (b for b in BUILDS if os.path.exists(os.path.join(b, "warrend"))), BUILDS[0]))
 
 
 def program(name):
