@@ -193,11 +193,21 @@ static void ask_large(int fd, unsigned count)
         client_send(fd, frame, size);
 }
 
-/* Until a reply waits for its client. */
+/* Until replies wait for a client that does not read: until then the kernel's buffers take them,
+ * which grow for a while. */
 static void wait_held(struct served *s)
 {
-    for (int64_t end = now_ms() + SERVED_WAIT_MS; served_held(s) == 0; sleep_ms(5))
+    enum {
+        STEADY_CHECKS = 20,
+    };
+    size_t last = 0;
+    int steady = 0;
+    for (int64_t end = now_ms() + SERVED_WAIT_MS; steady < STEADY_CHECKS; sleep_ms(10)) {
         assert_true(now_ms() < end);
+        size_t held = served_held(s);
+        steady = held > 0 && held == last ? steady + 1 : 0;
+        last = held;
+    }
 }
 
 static void large_answers_reach_a_client_that_said_fin(void **state)
