@@ -2,9 +2,9 @@
 
 #include "base/cursor.h"
 #include "base/encoding.h"
+#include "base/hash.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +75,7 @@ struct zones_wgsd_view {
     size_t peer_count;
     struct slot *slots;
     size_t slot_mask; /* slot count - 1, a power of two at most half full */
-    uint8_t hash_key[ZONES_HASH_KEY_SIZE];
+    uint8_t hash_key[HASH_KEY_SIZE];
     struct dns_rr *pointers; /* the PTR RRset */
     size_t pointer_count;
     uint8_t *targets; /* its rdata, one after the other */
@@ -253,11 +253,7 @@ static enum err txt_compose(struct zones_wgsd_view *v, size_t offset,
 static uint32_t label_hash(const struct zones_wgsd_view *v,
                            const char label[static KEY_BASE32_SIZE])
 {
-    uint8_t hash[crypto_shorthash_BYTES];
-    crypto_shorthash(hash, (const uint8_t *)label, KEY_BASE32_UNPADDED_SIZE, v->hash_key);
-    uint32_t value;
-    memcpy(&value, hash, sizeof(value));
-    return value;
+    return (uint32_t)keyed_hash(label, KEY_BASE32_UNPADDED_SIZE, v->hash_key);
 }
 
 static const struct peer *view_find(const struct zones_wgsd_view *v,
@@ -386,12 +382,12 @@ static enum err view_fill(struct zones_wgsd_view *v, const struct zones_wgsd *z,
 
 enum err zones_wgsd_view_create(struct zones_wgsd_view **out, const struct zones_wgsd *z,
                                 const struct wg_device *device,
-                                const uint8_t hash_key[static ZONES_HASH_KEY_SIZE])
+                                const uint8_t hash_key[static HASH_KEY_SIZE])
 {
     struct zones_wgsd_view *v = calloc(1, sizeof(*v));
     if (v == NULL)
         return ERR_NO_MEMORY;
-    memcpy(v->hash_key, hash_key, ZONES_HASH_KEY_SIZE);
+    memcpy(v->hash_key, hash_key, HASH_KEY_SIZE);
     enum err e = view_fill(v, z, device);
     if (e != OK) {
         zones_wgsd_view_destroy(v);

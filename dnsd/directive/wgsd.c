@@ -42,7 +42,7 @@ struct wgsd {
     struct handler handler;
     struct wgsd_zone *zones;
     size_t zone_count;
-    uint8_t hash_key[ZONES_HASH_KEY_SIZE];
+    uint8_t hash_key[HASH_KEY_SIZE];
 };
 
 /* --- publishing ------------------------------------------------------------------------------- */

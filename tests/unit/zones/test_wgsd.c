@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-static const uint8_t hash_key[ZONES_HASH_KEY_SIZE] = {1, 2, 3};
+static const uint8_t hash_key[HASH_KEY_SIZE] = {1, 2, 3};
 
 struct fixture {
     struct wg_device device;

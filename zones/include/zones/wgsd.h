@@ -18,16 +18,13 @@
 #include "base/arena.h"
 #include "base/dns_message.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/ip.h"
 #include "base/wg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum {
-    ZONES_HASH_KEY_SIZE = 16
-};
 
 struct zones_wgsd_config {
     struct dns_name zone; /* case kept: a zone with upper-case letters never matches a peer */
@@ -50,7 +47,7 @@ void zones_wgsd_destroy(struct zones_wgsd *z);
  * and must not be able to choose their place in the index. ERR_NO_MEMORY. */
 enum err zones_wgsd_view_create(struct zones_wgsd_view **out, const struct zones_wgsd *z,
                                 const struct wg_device *device,
-                                const uint8_t hash_key[static ZONES_HASH_KEY_SIZE]) MUST_CHECK;
+                                const uint8_t hash_key[static HASH_KEY_SIZE]) MUST_CHECK;
 void zones_wgsd_view_destroy(struct zones_wgsd_view *v);
 
 /* Whether NAME (lower case) is in the zone. */
