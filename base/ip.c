@@ -454,3 +454,14 @@ socklen_t ip_endpoint_to_sockaddr(const struct ip_endpoint *e, struct sockaddr_s
     }
     return 0;
 }
+
+struct ip_prefix ip_prefix_unmap(struct ip_prefix p)
+{
+    enum {
+        MAPPED_BITS = 96
+    };
+    struct ip_addr addr = ip_unmap(p.addr);
+    if (p.addr.family != IP_V6 || addr.family != IP_V4 || p.length < MAPPED_BITS)
+        return p;
+    return (struct ip_prefix){.addr = addr, .length = (uint8_t)(p.length - MAPPED_BITS)};
+}

@@ -117,19 +117,34 @@ static void device_destroy(struct device *d)
     free(d);
 }
 
+/* How long a new device's first read is waited for. Devices that do not answer must not add up:
+ * once one has used its time, the next get none. */
+static unsigned first_wait_ms(void)
+{
+    unsigned wait_ms = DEVICE_FIRST_WAIT_MS;
+    for (struct device *d = devices; d != NULL; d = d->next) {
+        pthread_mutex_lock(&d->lock);
+        if (!d->is_read)
+            wait_ms = 0;
+        pthread_mutex_unlock(&d->lock);
+    }
+    return wait_ms;
+}
+
 static enum err device_open(struct device **out, const char *name)
 {
     struct device *d = calloc(1, sizeof(*d));
     if (d == NULL)
         return ERR_NO_MEMORY;
     wg_device_init(&d->last);
+    d->error = ERR_TIMEOUT; /* until the first read */
     pthread_mutex_init(&d->lock, NULL);
     d->name = strdup(name);
     /* The tests' way to give a daemon userspace devices of its own. */
     const char *socket_dir = getenv("WARREN_WG_SOCKET_DIR");
-    enum err e = d->name == NULL
-                     ? ERR_NO_MEMORY
-                     : wgctl_watch_create(&d->watch, name, socket_dir, device_changed, d);
+    enum err e = d->name == NULL ? ERR_NO_MEMORY
+                                 : wgctl_watch_create(&d->watch, name, socket_dir, first_wait_ms(),
+                                                      device_changed, d);
     if (e != OK) {
         device_destroy(d);
         return e;

@@ -9,11 +9,16 @@
 #include "base/err.h"
 #include "wgctl/watch.h"
 
+enum {
+    DEVICE_FIRST_WAIT_MS = 500
+};
+
 struct device_subscription;
 
 /* Calls FN with the device's present state before it returns, and on every change afterwards. Opens
- * the device's watch if it is the first subscriber of NAME: then the call lasts as long as one
- * read. ERR_NO_MEMORY, ERR_LIMIT. Main thread only, as is device_unsubscribe. */
+ * the device's watch if it is the first subscriber of NAME: then the call waits for its first read,
+ * but not longer than DEVICE_FIRST_WAIT_MS for all devices that do not answer together.
+ * ERR_NO_MEMORY, ERR_LIMIT. Main thread only, as is device_unsubscribe. */
 enum err device_subscribe(struct device_subscription **out, const char *name, wgctl_watch_fn *fn,
                           void *context) MUST_CHECK;
 /* FN is not called after the return. The last subscriber ends the watch. */

@@ -317,6 +317,18 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
+/* The end during the start, with nothing to stop yet. */
+static void end_start(int number)
+{
+    static const char on_term[] = "[INFO] SIGTERM: Shutting down servers then terminating\n";
+    static const char on_int[] = "[INFO] SIGINT: Shutting down\n";
+    bool is_term = number == SIGTERM;
+    ssize_t ignored = write(STDOUT_FILENO, is_term ? on_term : on_int,
+                            is_term ? sizeof(on_term) - 1 : sizeof(on_int) - 1);
+    (void)ignored;
+    _exit(EXIT_STOPPED);
+}
+
 /* Fails when descriptors run out. */
 static enum err watch_signals(struct process *p)
 {
@@ -329,9 +341,20 @@ static enum err watch_signals(struct process *p)
     for (size_t i = 0; failed == 0 && i < SIGNAL_COUNT; i++) {
         p->signals[i].data = p;
         failed = uv_signal_init(&p->loop, &p->signals[i]);
-        if (failed == 0)
+        if (failed == 0 && signal_numbers[i] != SIGTERM && signal_numbers[i] != SIGINT)
             failed = uv_signal_start(&p->signals[i], on_signal, signal_numbers[i]);
     }
+    /* These must work while the start waits for something, before the loop runs. */
+    signal(SIGTERM, end_start);
+    signal(SIGINT, end_start);
+    return failed == 0 ? OK : err_from_errno(-failed);
+}
+
+static enum err watch_end_signals(struct process *p)
+{
+    int failed = uv_signal_start(&p->signals[ON_TERM], on_signal, SIGTERM);
+    if (failed == 0)
+        failed = uv_signal_start(&p->signals[ON_INT], on_signal, SIGINT);
     return failed == 0 ? OK : err_from_errno(-failed);
 }
 
@@ -501,7 +524,9 @@ int process_run(const struct process_options *options)
         e = watch_signals(p);
     if (e == OK)
         e = start(p, &error);
-    else if (error.size == 0)
+    if (e == OK)
+        e = watch_end_signals(p);
+    if (e != OK && error.size == 0)
         strbuf_add_format(&error, "warrend: %s", err_text(e));
     if (e == OK) {
         if (!instance_listens(p->instance))

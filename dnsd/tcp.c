@@ -379,7 +379,8 @@ static void connection_resume(uv_timer_t *timer)
 static void connection_yield(struct connection *c)
 {
     uv_read_stop((uv_stream_t *)&c->stream);
-    uv_timer_start(&c->timer, connection_resume, 0, 0);
+    /* Not 0: libuv would run such a timer again in the same pass, and nobody else. */
+    uv_timer_start(&c->timer, connection_resume, TCP_YIELD_MS, 0);
 }
 
 static bool has_frame(const struct connection *c)

@@ -20,6 +20,7 @@
 
 enum {
     TCP_MAX_CONNECTIONS = 20000,
+    TCP_YIELD_MS = 1,         /* between two batches of a connection that has more to ask */
     TCP_READ_SIZE = 64 << 10, /* one read */
     TCP_BATCH_MAX_SIZE =
         256 << 10, /* replies written at once; further queries wait for the write */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -211,6 +212,14 @@ static void answer_batch(struct udp_worker *w, unsigned count)
     }
 }
 
+/* A lack of memory passes; without a pause the worker would spin meanwhile. */
+static void pause_after_error(const struct udp_worker *w)
+{
+    const struct timespec pause = {.tv_nsec = UDP_ERROR_PAUSE_MS * 1000000};
+    if (!atomic_load_explicit(&w->stopping, memory_order_acquire))
+        nanosleep(&pause, NULL);
+}
+
 static void *run(void *argument)
 {
     struct udp_worker *w = argument;
@@ -223,6 +232,8 @@ static void *run(void *argument)
         int n = recvmmsg(w->fd, w->in, UDP_BATCH, MSG_WAITFORONE, NULL);
         if (n > 0) /* also when stopping: who was received is answered */
             answer_batch(w, (unsigned)n);
+        else if (n < 0 && errno != EINTR && errno != EAGAIN)
+            pause_after_error(w);
     }
     rcu_unregister_thread();
     return NULL;

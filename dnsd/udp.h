@@ -11,6 +11,7 @@
 
 enum {
     UDP_BATCH = 64,
+    UDP_ERROR_PAUSE_MS = 10, /* after a failure to receive that is no signal */
     /* CoreDNS reads at most this much of a request; what is longer is cut and then FORMERR. */
     UDP_REQUEST_MAX_SIZE = 512,
     UDP_OUT_BUFFER_SIZE = 4 * DNS_MAX_MESSAGE_SIZE,

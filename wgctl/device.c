@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static const char default_socket_dir[] = "/var/run/wireguard";
 
@@ -20,6 +22,7 @@ enum {
 
 struct wgctl {
     char *socket_dir;
+    int cancel_fd;   /* an eventfd; -1 where none was to be had */
     uint8_t *buffer; /* BUFFER_SIZE, for either backend */
     struct netlink netlink;
     struct public_key_cache key_cache;
@@ -43,6 +46,7 @@ enum err wgctl_create(struct wgctl **out, const char *socket_dir)
     struct wgctl *w = calloc(1, sizeof(*w));
     if (w == NULL)
         return ERR_NO_MEMORY;
+    w->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->socket_dir = strdup(socket_dir != NULL ? socket_dir : default_socket_dir);
     w->buffer = malloc(BUFFER_SIZE);
     wg_device_init(&w->spare);
@@ -60,10 +64,18 @@ void wgctl_destroy(struct wgctl *w)
     if (w == NULL)
         return;
     netlink_close(&w->netlink);
+    if (w->cancel_fd >= 0)
+        (void)close(w->cancel_fd);
     wg_device_fini(&w->spare);
     free(w->buffer);
     free(w->socket_dir);
     free(w);
+}
+
+void wgctl_cancel(struct wgctl *w)
+{
+    if (w->cancel_fd >= 0)
+        (void)eventfd_write(w->cancel_fd, 1);
 }
 
 const char *wgctl_error(const struct wgctl *w)
@@ -103,7 +115,8 @@ enum err wgctl_read(struct wgctl *w, const char *name, struct wg_device *out)
     enum err error = check_name(w, name);
     if (error != OK)
         return error;
-    error = userspace_read(w->socket_dir, name, &w->spare, &w->key_cache, w->buffer, &w->why);
+    error = userspace_read(w->socket_dir, name, &w->spare, &w->key_cache, w->cancel_fd, w->buffer,
+                           &w->why);
     if (error == ERR_NOT_FOUND) {
         struct failure socket = w->why;
         error = netlink_read(&w->netlink, name, &w->spare, w->buffer, &w->why);
@@ -128,7 +141,8 @@ enum err wgctl_set_peer_endpoint(struct wgctl *w, const char *name,
         return error;
     if (endpoint->addr.family != IP_V4 && endpoint->addr.family != IP_V6)
         return fail(&w->why, ERR_INVALID, "an endpoint without address");
-    error = userspace_set_endpoint(w->socket_dir, name, key, endpoint, w->buffer, &w->why);
+    error = userspace_set_endpoint(w->socket_dir, name, key, endpoint, w->cancel_fd, w->buffer,
+                                   &w->why);
     if (error == ERR_NOT_FOUND) {
         struct failure socket = w->why;
         error = netlink_set_endpoint(&w->netlink, name, key, endpoint, w->buffer, &w->why);

@@ -77,7 +77,7 @@ static enum err read_number(struct uapi_parser *p, const struct line *line, uint
 
 static enum err read_u16(struct uapi_parser *p, const struct line *line, uint16_t *out)
 {
-    uint64_t value;
+    uint64_t value = 0;
     enum err error = read_number(p, line, UINT16_MAX, &value);
     if (error == OK)
         *out = (uint16_t)value;
@@ -86,7 +86,7 @@ static enum err read_u16(struct uapi_parser *p, const struct line *line, uint16_
 
 static enum err read_u32(struct uapi_parser *p, const struct line *line, uint32_t *out)
 {
-    uint64_t value;
+    uint64_t value = 0;
     enum err error = read_number(p, line, UINT32_MAX, &value);
     if (error == OK)
         *out = (uint32_t)value;
@@ -181,6 +181,7 @@ static enum err read_allowed_ip(struct uapi_parser *p, const struct line *line)
     struct ip_prefix prefix;
     if (ip_prefix_parse(&prefix, line->value, line->value_size) != OK)
         return bad_value(p, line);
+    ip_prefix_mask(&prefix); /* the kernel does it, and so does everybody who reads this socket */
     enum err error = wg_device_add_allowed_ip(p->device, &prefix);
     return error == OK
                ? OK
@@ -403,6 +404,7 @@ static int64_t now_ms(void)
 
 struct conversation {
     int fd;
+    int cancel_fd;       /* readable: give up; -1: none */
     int64_t deadline_ms; /* of all of it */
     struct sockaddr_un address;
     struct failure *why;
@@ -422,13 +424,10 @@ static enum err conversation_open(struct conversation *c, const char *directory,
     /* One system call for each read of a kernel device; four without. */
     if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
         return fail(c->why, ERR_NOT_FOUND, "there is no %s", path);
-    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Non-blocking: a listener whose queue is full must not hold us in connect. */
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (c->fd < 0)
         return system_error(c->why, "making a socket for", path);
-    /* Bounds the wait for a place in the listener's queue. */
-    struct timeval timeout = {.tv_sec = WGCTL_SOCKET_TIMEOUT_MS / 1000};
-    if (setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
-        return system_error(c->why, "preparing a socket for", path);
     if (connect(c->fd, (const struct sockaddr *)&c->address, sizeof(c->address)) == 0)
         return OK;
     switch (errno) {
@@ -439,8 +438,7 @@ static enum err conversation_open(struct conversation *c, const char *directory,
         return fail(c->why, ERR_NOT_FOUND, "there is no %s", path);
     case EAGAIN:
     case EINTR:
-        return fail(c->why, ERR_TIMEOUT, "connecting to %s: no answer within %d ms", path,
-                    WGCTL_SOCKET_TIMEOUT_MS);
+        return fail(c->why, ERR_TIMEOUT, "connecting to %s: its queue is full", path);
     default:
         return system_error(c->why, "connecting to", path);
     }
@@ -469,8 +467,11 @@ static enum err wait_readable(struct conversation *c)
 {
     for (;;) {
         int64_t left = c->deadline_ms - now_ms();
-        struct pollfd p = {.fd = c->fd, .events = POLLIN};
-        int n = left > 0 ? poll(&p, 1, (int)left) : 0;
+        struct pollfd p[] = {{.fd = c->fd, .events = POLLIN},
+                             {.fd = c->cancel_fd, .events = POLLIN}};
+        int n = left > 0 ? poll(p, ARRAY_COUNT(p), (int)left) : 0;
+        if (n > 0 && p[1].revents != 0)
+            return fail(c->why, ERR_CLOSED, "reading from %s: cancelled", c->address.sun_path);
         if (n > 0)
             return OK;
         if (n == 0)
@@ -518,10 +519,11 @@ static enum err read_answer(struct conversation *c, struct uapi_parser *p, uint8
 }
 
 /* Sends REQUEST and parses the answer into DEVICE. */
-static enum err converse(const char *directory, const char *name, const char *request,
-                         size_t request_size, struct uapi_parser *p, uint8_t *buffer)
+static enum err converse(const char *directory, const char *name, int cancel_fd,
+                         const char *request, size_t request_size, struct uapi_parser *p,
+                         uint8_t *buffer)
 {
-    struct conversation c = {.why = p->why};
+    struct conversation c = {.why = p->why, .cancel_fd = cancel_fd};
     enum err error = conversation_open(&c, directory, name);
     if (error == OK)
         error = send_all(&c, request, request_size);
@@ -535,13 +537,15 @@ static enum err converse(const char *directory, const char *name, const char *re
 }
 
 enum err userspace_read(const char *directory, const char *name, struct wg_device *device,
-                        struct public_key_cache *key_cache, uint8_t *buffer, struct failure *why)
+                        struct public_key_cache *key_cache, int cancel_fd, uint8_t *buffer,
+                        struct failure *why)
 {
     static const char request[] = "get=1\n\n";
     struct uapi_parser parser;
     wg_device_clear(device);
     uapi_parser_init(&parser, device, key_cache, why);
-    enum err error = converse(directory, name, request, sizeof(request) - 1, &parser, buffer);
+    enum err error =
+        converse(directory, name, cancel_fd, request, sizeof(request) - 1, &parser, buffer);
     if (error != ERR_NOT_FOUND)
         sodium_memzero(buffer, USERSPACE_RECEIVE_SIZE);
     return error;
@@ -549,7 +553,7 @@ enum err userspace_read(const char *directory, const char *name, struct wg_devic
 
 enum err userspace_set_endpoint(const char *directory, const char *name,
                                 const uint8_t key[static KEY_SIZE],
-                                const struct ip_endpoint *endpoint, uint8_t *buffer,
+                                const struct ip_endpoint *endpoint, int cancel_fd, uint8_t *buffer,
                                 struct failure *why)
 {
     char hex[KEY_HEX_SIZE + 1] = "";
@@ -566,7 +570,7 @@ enum err userspace_set_endpoint(const char *directory, const char *name,
     struct uapi_parser parser;
     wg_device_init(&unused);
     uapi_parser_init(&parser, &unused, &no_cache, why);
-    enum err error = converse(directory, name, request, (size_t)size, &parser, buffer);
+    enum err error = converse(directory, name, cancel_fd, request, (size_t)size, &parser, buffer);
     wg_device_fini(&unused);
     return error;
 }

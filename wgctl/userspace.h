@@ -64,13 +64,14 @@ enum err uapi_parser_finish(struct uapi_parser *p) MUST_CHECK;
 /* --- The socket. --- */
 
 /* BUFFER has USERSPACE_RECEIVE_SIZE bytes; it sees private keys and is wiped before the return.
+ * CANCEL_FD, unless -1, ends the wait for an answer once it is readable: ERR_CLOSED.
  * ERR_NOT_FOUND: nothing listens at DIRECTORY/NAME.sock. */
 enum err userspace_read(const char *directory, const char *name, struct wg_device *device,
-                        struct public_key_cache *key_cache, uint8_t *buffer,
+                        struct public_key_cache *key_cache, int cancel_fd, uint8_t *buffer,
                         struct failure *why) MUST_CHECK;
 enum err userspace_set_endpoint(const char *directory, const char *name,
                                 const uint8_t key[static KEY_SIZE],
-                                const struct ip_endpoint *endpoint, uint8_t *buffer,
+                                const struct ip_endpoint *endpoint, int cancel_fd, uint8_t *buffer,
                                 struct failure *why) MUST_CHECK;
 
 #endif

@@ -34,9 +34,11 @@ struct wgctl_watch {
     atomic_uint_fast64_t read_count;
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake;  /* on the monotonic clock */
+    pthread_cond_t wake;  /* on the monotonic clock, as the next */
+    pthread_cond_t read;  /* is_read was set */
     bool poked;
     bool stopping;
+    bool is_read; /* once, well or badly, and told */
 };
 
 static int64_t clock_ns(clockid_t clock)
@@ -104,6 +106,11 @@ static void take_failure(struct wgctl_watch *w, enum err error)
 static void read_and_tell(struct wgctl_watch *w)
 {
     enum err error = wgctl_read(w->reader, w->name, &w->next);
+    pthread_mutex_lock(&w->lock);
+    bool stopping = w->stopping;
+    pthread_mutex_unlock(&w->lock);
+    if (stopping)
+        return; /* the failure may be the cancelling itself */
     if (error == OK)
         take_good_read(w);
     else
@@ -165,9 +172,11 @@ static bool wait_for_turn(struct wgctl_watch *w, const struct cost *last)
 static void *watch_main(void *argument)
 {
     struct wgctl_watch *w = argument;
-    /* The first read's cost, on the caller's thread, is not known: it counts as cheap. */
-    int64_t now = clock_ns(CLOCK_MONOTONIC);
-    struct cost last = {.started_ns = now, .ended_ns = now};
+    struct cost last = timed_read(w);
+    pthread_mutex_lock(&w->lock);
+    w->is_read = true;
+    pthread_cond_signal(&w->read);
+    pthread_mutex_unlock(&w->lock);
     while (wait_for_turn(w, &last))
         last = timed_read(w);
     return NULL;
@@ -206,13 +215,24 @@ static void watch_free(struct wgctl_watch *w)
     wg_device_fini(&w->published);
     wg_device_fini(&w->next);
     pthread_cond_destroy(&w->wake);
+    pthread_cond_destroy(&w->read);
     pthread_mutex_destroy(&w->lock);
     free(w->name);
     free(w);
 }
 
+static void wait_for_first_read(struct wgctl_watch *w, unsigned wait_ms)
+{
+    int64_t at = clock_ns(CLOCK_MONOTONIC) + (int64_t)wait_ms * NS_PER_MS;
+    struct timespec until = {.tv_sec = at / NS_PER_SEC, .tv_nsec = at % NS_PER_SEC};
+    pthread_mutex_lock(&w->lock);
+    while (!w->is_read && pthread_cond_timedwait(&w->read, &w->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&w->lock);
+}
+
 enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const char *socket_dir,
-                            wgctl_watch_fn *fn, void *context)
+                            unsigned wait_ms, wgctl_watch_fn *fn, void *context)
 {
     struct wgctl_watch *w = calloc(1, sizeof(*w));
     if (w == NULL)
@@ -221,6 +241,7 @@ enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const ch
     wg_device_init(&w->next);
     pthread_mutex_init(&w->lock, NULL);
     init_wake(&w->wake);
+    init_wake(&w->read);
     w->fn = fn;
     w->context = context;
     w->name = strdup(name);
@@ -229,11 +250,11 @@ enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const ch
         watch_free(w);
         return error;
     }
-    read_and_tell(w);
     if (start_thread(w) != 0) {
         watch_free(w);
         return ERR_LIMIT;
     }
+    wait_for_first_read(w, wait_ms);
     *out = w;
     return OK;
 }
@@ -246,6 +267,7 @@ void wgctl_watch_destroy(struct wgctl_watch *w)
     w->stopping = true;
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
+    wgctl_cancel(w->reader);
     pthread_join(w->thread, NULL);
     watch_free(w);
 }

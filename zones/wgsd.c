@@ -219,7 +219,8 @@ static bool txt_add_allowed(struct zones_wgsd_view *v, const struct ip_prefix *p
     size_t size = strlen(text);
     for (size_t i = 0; i < count; i++) {
         char prefix[IP_PREFIX_TEXT_SIZE];
-        size_t prefix_size = ip_prefix_format(&prefixes[i], prefix);
+        struct ip_prefix plain = ip_prefix_unmap(prefixes[i]); /* as Go prints it */
+        size_t prefix_size = ip_prefix_format(&plain, prefix);
         size_t comma_size = i + 1 < count ? 1 : 0;
         if (size + prefix_size + comma_size > sizeof(text)) {
             if (!txt_add_string(v, text, size))
@@ -528,6 +529,10 @@ enum err zones_wgsd_answer(const struct zones_wgsd *z, const struct zones_wgsd_v
                            struct arena *arena, struct dns_message *reply)
 {
     enum question_kind kind = classify(z, name, type);
+    /* An escape in the label makes the text longer than a peer's: wgsd then never asks the device.
+     */
+    if (kind == QUESTION_PEER && view == NULL && relative_text_size(z, name) != INSTANCE_TEXT_SIZE)
+        kind = QUESTION_OTHER;
     if (kind != QUESTION_OTHER && view == NULL)
         return ERR_NO_DEVICE;
     reply->flags |= DNS_FLAG_AA;

@@ -100,8 +100,11 @@ static enum outcome connect_to_ourselves(const struct health *h, int fd, int64_t
             v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     } else {
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&sa;
+        /* The wildcard takes both families, and ::1 is missing where IPv6 is turned off. */
         if (IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
-            v6->sin6_addr = in6addr_loopback;
+            v6->sin6_addr = (struct in6_addr){
+                .s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
+            };
     }
     if (connect(fd, (struct sockaddr *)&sa, size) == 0)
         return ANSWERED;

@@ -250,7 +250,7 @@ static void add_piece(struct line *l, const struct piece *p, const struct query 
         add(l, q->proto == QUERY_TCP ? "tcp" : "udp", 3);
         break;
     case PIECE_SIZE:
-        add_number(l, dns_message_size(&q->request.message));
+        add_number(l, dns_request_size(&q->request));
         break;
     case PIECE_REMOTE:
         add_address(l, &q->remote);

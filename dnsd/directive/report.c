@@ -266,6 +266,6 @@ void report_query(struct report_table *t, const struct query *q, const char *zon
     observe(scope_series(&scope->response_size[q->proto], f->response_size, scope, proto),
             (double)response_size);
     observe(scope_series(&scope->request_size[q->proto], f->request_size, scope, proto),
-            (double)dns_message_size(&q->request.message));
+            (double)dns_request_size(&q->request));
     count(responses_series(t, scope, rcode, plugin));
 }

@@ -226,7 +226,7 @@ static enum err parse_self_endpoint(struct setup *s, struct wgsd_zone *z, const 
     return OK;
 }
 
-/* A CIDR as Go's net.ParseCIDR masks it; a v4-mapped one is an IPv4 network, as Go prints it. */
+/* A CIDR as Go's net.ParseCIDR masks it. */
 static bool parse_cidr(struct ip_prefix *out, const char *text)
 {
     if (ip_prefix_parse(out, text, strlen(text)) != OK)

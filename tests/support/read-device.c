@@ -127,7 +127,7 @@ static int watch(const char *directory, const char *name, long seconds)
 {
     atomic_uint events = 0;
     struct wgctl_watch *w;
-    enum err error = wgctl_watch_create(&w, name, directory, on_event, &events);
+    enum err error = wgctl_watch_create(&w, name, directory, 5000, on_event, &events);
     if (error != OK) {
         fprintf(stderr, "read-device: %s\n", err_text(error));
         return 1;

@@ -56,6 +56,8 @@ size_t ip_addr_size(const struct ip_addr *a);
  * a length beyond the family's. */
 enum err ip_prefix_parse(struct ip_prefix *out, const char *text, size_t size) MUST_CHECK;
 void ip_prefix_mask(struct ip_prefix *p);
+/* A prefix within ::ffff:0:0/96 becomes the IPv4 prefix; others stay. */
+struct ip_prefix ip_prefix_unmap(struct ip_prefix p);
 size_t ip_prefix_format(const struct ip_prefix *p, char out[static IP_PREFIX_TEXT_SIZE]);
 /* Families must be equal; a v4-mapped ADDR should be unmapped first. */
 bool ip_prefix_contains(const struct ip_prefix *p, const struct ip_addr *addr);

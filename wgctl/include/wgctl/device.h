@@ -40,6 +40,9 @@ enum err wgctl_read(struct wgctl *w, const char *name, struct wg_device *out) MU
 enum err wgctl_set_peer_endpoint(struct wgctl *w, const char *name,
                                  const uint8_t key[static KEY_SIZE],
                                  const struct ip_endpoint *endpoint) MUST_CHECK;
+/* Ends a wait for a userspace device's answer, under way or to come, with ERR_CLOSED, for good. The
+ * one function that another thread than the reading one may call. */
+void wgctl_cancel(struct wgctl *w);
 /* One line about the last failure of this handle: which step failed and why. "" after success. */
 const char *wgctl_error(const struct wgctl *w);
 

@@ -34,13 +34,13 @@ struct wgctl_watch_event {
  * `error`. The 50 ms from a read to DNS are spent in here. */
 typedef void wgctl_watch_fn(void *context, const struct wgctl_watch_event *event);
 
-/* Does the first read on the caller's thread (so that a caller serves right answers from its first
- * reply on; bounded by WGCTL_SOCKET_TIMEOUT_MS), calls FN with it, then starts the thread.
+/* Starts the thread and waits at most WAIT_MS until it has read the device and told FN, so that a
+ * caller usually serves right answers from its first reply on, and a hung device holds nobody up.
  * SOCKET_DIR as for wgctl_create. ERR_NO_MEMORY, ERR_LIMIT (no thread); an unreadable device is not
  * an error here. */
 enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const char *socket_dir,
-                            wgctl_watch_fn *fn, void *context) MUST_CHECK;
-/* Stops the thread, waiting for a read under way; FN is not called after the return. */
+                            unsigned wait_ms, wgctl_watch_fn *fn, void *context) MUST_CHECK;
+/* Stops the thread, giving up a read under way; FN is not called after the return. */
 void wgctl_watch_destroy(struct wgctl_watch *w);
 
 /* Asks for a read now, without waiting for it. Any thread. */
