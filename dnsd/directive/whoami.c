@@ -21,8 +21,8 @@ static int whoami_serve(struct handler *self UNUSED, struct query *q)
     struct dns_name label = {.wire = q->proto == QUERY_TCP ? tcp_label : udp_label,
                              .size = sizeof(udp_label)};
     struct dns_name_buf owner;
-    if (dns_name_join(&owner, label, question->name) != OK)
-        return DNS_RCODE_NOERROR; /* no room for the label: CoreDNS cannot pack its reply either */
+    /* A name of more than 250 octets leaves no room for the label: then no SRV is sent. */
+    bool has_srv = dns_name_join(&owner, label, question->name) == OK;
 
     uint16_t port = q->remote.port;
     uint8_t srv[SRV_ROOT_SIZE] = {0, 0, 0, 0, (uint8_t)(port >> 8), (uint8_t)port, 0};
@@ -47,7 +47,7 @@ static int whoami_serve(struct handler *self UNUSED, struct query *q)
     dns_reply_init(&reply, &q->request.message);
     reply.flags |= DNS_FLAG_AA;
     reply.sections[DNS_ADDITIONAL] =
-        (struct dns_rr_list){.rrs = additional, .count = ARRAY_COUNT(additional)};
+        (struct dns_rr_list){.rrs = additional, .count = has_srv ? 2 : 1};
     query_set_plugin(q, name);
     query_write(q, &reply);
     return DNS_RCODE_NOERROR;

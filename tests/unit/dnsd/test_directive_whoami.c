@@ -17,8 +17,9 @@ static void tells_address_port_and_transport(void **state)
     chain_free(c);
 }
 
-/* CoreDNS cannot pack its reply and sends none. */
-static void a_name_without_room_gets_no_reply(void **state)
+/* The bug: nothing was sent. CoreDNS sends an SRV record too, under a name longer than a name may
+ * be. */
+static void a_name_without_room_for_the_label_gets_the_address_alone(void **state)
 {
     (void)state;
     char name[256] = "";
@@ -27,7 +28,9 @@ static void a_name_without_room_gets_no_reply(void **state)
         strcat(name, ".");
     }
     struct chain *c = chain_load(". {\n whoami\n}\n");
-    assert_string_equal(CHAIN_ASK(c, .name = name, .type = DNS_TYPE_A), "");
+    const char *reply = CHAIN_ASK(c, .name = name, .type = DNS_TYPE_A);
+    assert_non_null(strstr(reply, " A 127.0.0.1"));
+    assert_null(strstr(reply, "SRV"));
     chain_free(c);
 }
 
@@ -43,7 +46,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_address_port_and_transport),
-        cmocka_unit_test(a_name_without_room_gets_no_reply),
+        cmocka_unit_test(a_name_without_room_for_the_label_gets_the_address_alone),
         cmocka_unit_test(takes_no_argument),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

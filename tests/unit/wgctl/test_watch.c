@@ -290,6 +290,23 @@ static void an_unreadable_device_is_no_error_of_create(void **state)
     assert_true(w->has_detail);
 }
 
+/* The bug: a device that accepts and never answers held up the start, each reload and the end of
+ * the whole process for five seconds. */
+static void a_device_that_hangs_holds_nobody_up(void **state)
+{
+    struct world *w = *state;
+    wgctl_watch_destroy(w->watch);
+    w->watch = NULL;
+    fake_uapi_set_options(w->fake, &(struct fake_uapi_options){.delay_ms = 4000});
+    double start = now_ms();
+    assert_int_equal(wgctl_watch_create(&w->watch, "fake0", w->directory, 200, on_event, w), OK);
+    assert_true(now_ms() - start > 150 && now_ms() - start < 1500);
+    start = now_ms();
+    wgctl_watch_destroy(w->watch);
+    w->watch = NULL;
+    assert_true(now_ms() - start < 1500);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_up, world_down)
 
 int main(void)
@@ -305,6 +322,7 @@ int main(void)
         TEST(an_idle_watch_reads_at_its_interval),
         TEST(destroy_waits_for_a_read_under_way_and_tells_nothing_more),
         TEST(an_unreadable_device_is_no_error_of_create),
+        TEST(a_device_that_hangs_holds_nobody_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -474,6 +474,37 @@ static void device_without_peers_gives_an_empty_list(void **state)
     fixture_fini(&f);
 }
 
+/* The bug: such a name was SERVFAIL, though wgsd, which sees a longer text, never asks the device.
+ */
+static void an_escaped_octet_in_the_label_needs_no_device(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(
+        ask_with(f, NULL,
+                 "ae\\200aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa====._wireguard._udp."
+                 "example.com.",
+                 DNS_TYPE_SRV),
+        OK);
+    assert_nxdomain(f);
+}
+
+/* As Go prints them. */
+static void v4_mapped_allowed_ips_read_as_ipv4(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    add_peer(&f.device, 4, "4.4.4.4:4",
+             (const char *[]){"::ffff:10.0.0.1/128", "::ffff:10.0.0.0/104", "::ffc0:0:0/90"}, 3);
+    struct dns_name_buf zone = name_of("example.com.");
+    make_view(&f, &(struct zones_wgsd_config){.zone = dns_name_of(&zone)});
+    ask(&f, PEER_4, DNS_TYPE_TXT);
+    assert_txt(rr_at(&f, DNS_ANSWER, 0),
+               "txtvers=1|pub=BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=|"
+               "allowed=10.0.0.1/32,10.0.0.0/8,::ffc0:0:0/90");
+    fixture_fini(&f);
+}
+
 /* Every key of a large device is found, and nothing else is (a naive twin: the loop itself). */
 static void index_finds_every_peer_of_a_large_device(void **state)
 {
@@ -529,6 +560,8 @@ int main(void)
         cmocka_unit_test(zone_with_upper_case_never_matches_a_peer),
         cmocka_unit_test(v4_mapped_endpoint_is_an_a_record),
         cmocka_unit_test(device_without_peers_gives_an_empty_list),
+        WITH_EXAMPLE(an_escaped_octet_in_the_label_needs_no_device),
+        cmocka_unit_test(v4_mapped_allowed_ips_read_as_ipv4),
         cmocka_unit_test(index_finds_every_peer_of_a_large_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
