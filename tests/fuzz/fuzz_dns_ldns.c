@@ -9,6 +9,7 @@
  * Known differences, all of them miekg/dns's ways, which ours are:
  *   - we take counted records that are missing, questions cut behind name or type, records without
  *     rdata and rdata that ends behind any field;
+ *   - ldns takes a TSIG out of the section while it counts, and so misses the record behind it;
  *   - we follow at most 126 compression pointers;
  *   - ldns ignores what rdata holds behind its last field, we refuse it;
  *   - ldns does not look into EDNS options, type bitmaps, SvcParams and the like;
@@ -90,7 +91,7 @@ static void compare_accepted(const struct dns_request *request, const ldns_pkt *
     REQUIRE(same_dname(ldns_rr_owner(q), m->question.name));
     REQUIRE(ldns_rr_get_type(q) == (ldns_rr_type)m->question.type);
     REQUIRE(ldns_rr_get_class(q) == (ldns_rr_class)m->question.class_number);
-    REQUIRE(ldns_pkt_edns(p) || m->edns == NULL);
+    REQUIRE(ldns_pkt_edns(p) || m->edns == NULL || ldns_pkt_tsig(p) != NULL);
     if (m->edns != NULL && ldns_pkt_arcount(p) == 0) { /* ldns takes the OPT out of the section */
         REQUIRE(ldns_pkt_edns_udp_size(p) == m->edns->udp_size);
         REQUIRE(ldns_pkt_edns_version(p) == m->edns->version);
