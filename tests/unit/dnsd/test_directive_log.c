@@ -57,6 +57,32 @@ static void default_format_is_common(void **state)
     chain_free(c);
 }
 
+/* The bug: the size left out what a request has beside its question and OPT. */
+static void size_counts_every_record_of_the_request(void **state)
+{
+    (void)state;
+    struct chain *c = load("");
+    chain_answers(c, DNS_RCODE_NOERROR, "an @ 1 A 192.0.2.1");
+    /* "x.org. A", and the additional record "x.org. A 1.2.3.4", its owner compressed: 16 octets
+     * that are 21 uncompressed. */
+    static const uint8_t request[] =
+        "\x12\x34\x01\0\0\1\0\0\0\0\0\1\1x\3org\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3\4";
+    static uint8_t out[DNS_MAX_MESSAGE_SIZE];
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    struct query q = {.proto = QUERY_UDP,
+                      .remote = {.addr = {.family = IP_V4, .bytes = {192, 0, 2, 9}}, .port = 4321},
+                      .listener = chain_listener(c),
+                      .arena = &arena,
+                      .out = out,
+                      .out_capacity = sizeof(out)};
+    server_answer(&q, request, sizeof(request) - 1);
+    assert_string_equal(line_take(), "[INFO] 192.0.2.9:4321 - 4660 \"A IN x.org. udp 44 false "
+                                     "512\" NOERROR qr,rd 44");
+    arena_fini(&arena);
+    chain_free(c);
+}
+
 static void no_reply_prints_dashes(void **state)
 {
     (void)state;
@@ -204,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOGGING(default_format_is_common),
+        LOGGING(size_counts_every_record_of_the_request),
         LOGGING(no_reply_prints_dashes),
         LOGGING(a_cut_reply_logs_its_whole_size_and_tc),
         LOGGING(every_placeholder_is_replaced),
