@@ -11,7 +11,8 @@
  *     rdata and rdata that ends behind any field;
  *   - ldns takes a TSIG out of the section while it counts, and so misses the record behind it;
  *   - we follow at most 126 compression pointers;
- *   - ldns ignores what rdata holds behind its last field, we refuse it;
+ *   - ldns ignores what rdata holds behind its last field, we refuse it; of a type whose fields it
+ *     does not know (SINK) it reads none, and then takes the rdata for the next record;
  *   - ldns does not look into EDNS options, type bitmaps, SvcParams and the like;
  *   - we escape space ' @ " with a backslash, ldns prints the first as \032 and the others bare;
  *   - we take a backslash before one or two digits as escaping the first of them, ldns refuses it;
@@ -55,7 +56,8 @@ static bool same_dname(const ldns_rdf *theirs, struct dns_name ours)
            memcmp(ldns_rdf_data(theirs), ours.wire, ours.size) == 0;
 }
 
-static bool has_only_plain_records(const ldns_pkt *p)
+/* Of the records that ldns left in the sections: without the OPT and a TSIG. */
+static bool records_are_plain(const ldns_pkt *p)
 {
     const ldns_rr_list *lists[] = {ldns_pkt_answer(p), ldns_pkt_authority(p),
                                    ldns_pkt_additional(p)};
@@ -65,7 +67,12 @@ static bool has_only_plain_records(const ldns_pkt *p)
                 return false;
         }
     }
-    return !ldns_pkt_edns(p) && ldns_pkt_tsig(p) == NULL;
+    return true;
+}
+
+static bool has_only_plain_records(const ldns_pkt *p)
+{
+    return records_are_plain(p) && !ldns_pkt_edns(p) && ldns_pkt_tsig(p) == NULL;
 }
 
 /* Whether we accept the message as ldns understood it: without what it ignores in rdata behind the
@@ -91,7 +98,11 @@ static void compare_accepted(const struct dns_request *request, const ldns_pkt *
     REQUIRE(same_dname(ldns_rr_owner(q), m->question.name));
     REQUIRE(ldns_rr_get_type(q) == (ldns_rr_type)m->question.type);
     REQUIRE(ldns_rr_get_class(q) == (ldns_rr_class)m->question.class_number);
-    REQUIRE(ldns_pkt_edns(p) || m->edns == NULL || ldns_pkt_tsig(p) != NULL);
+    /* Behind a record of which it left rdata unread, ldns goes on in the middle of that. */
+    bool in_step = records_are_plain(p) && ldns_pkt_tsig(p) == NULL;
+    REQUIRE(ldns_pkt_edns(p) || m->edns == NULL || !in_step);
+    if (!in_step)
+        return;
     if (m->edns != NULL && ldns_pkt_arcount(p) == 0) { /* ldns takes the OPT out of the section */
         REQUIRE(ldns_pkt_edns_udp_size(p) == m->edns->udp_size);
         REQUIRE(ldns_pkt_edns_version(p) == m->edns->version);
