@@ -443,7 +443,10 @@ static enum err start(struct process *p, struct strbuf *error)
                           error);
     if (e != OK)
         return e;
-    e = instance_start(p->instance, error);
+    /* What may wait is over: from here on an end is a graceful one, by the loop. */
+    e = watch_end_signals(p);
+    if (e == OK)
+        e = instance_start(p->instance, error);
     if (e != OK) {
         instance_destroy(p->instance);
         p->instance = NULL;
@@ -524,8 +527,6 @@ int process_run(const struct process_options *options)
         e = watch_signals(p);
     if (e == OK)
         e = start(p, &error);
-    if (e == OK)
-        e = watch_end_signals(p);
     if (e != OK && error.size == 0)
         strbuf_add_format(&error, "warrend: %s", err_text(e));
     if (e == OK) {
