@@ -11,7 +11,7 @@ static char base32_char(uint32_t value)
 }
 
 /* The value of each octet as a base32 character, either case; BASE32_BAD for the others. Base32 is
- * for public keys in domain names, on the path of every query: a table, not constant time. */
+ * for public keys in domain names: a table, not constant time. */
 enum {
     BASE32_BAD = 0x80
 };

@@ -2,8 +2,8 @@
  *
  * Model: a `zones_wgsd` is the directive's fixed side (zone name, `self`, the SOA of its negative
  * answers). A `zones_wgsd_view` is one immutable projection of one device: per peer the rdata it
- * will ever answer with, an index from public key to peer, and the complete PTR RRset. The owner of
- * a view publishes it (RCU) and makes a new one when the device changes.
+ * will ever answer with, an index from a key's label to its peer, and the complete PTR RRset. The
+ * owner of a view publishes it (RCU) and makes a new one when the device changes.
  *
  * Answers equal wgsd 0.3.6's byte for byte (docs/compatibility.md lists the exceptions):
  *
