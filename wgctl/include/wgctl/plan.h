@@ -1,0 +1,61 @@
+/* What to change of a device so that it agrees with the registry: a pure decision.
+ *
+ * Input: the device as read, and for each peer of the zone what the registry says. Output: changes
+ * and refusals. Never touched: a peer whose endpoint is alive (a handshake fresher than
+ * PLAN_FRESH_S), the device's own key, and whatever was not asked for. Without `adopt` only
+ * endpoints of peers that the device has are set. With it, peers and allowed IPs are created,
+ * changed and removed too, except an allowed IP that would capture the default route (0.0.0.0/0,
+ * ::/0) or an address that is routed elsewhere: that one is refused and said. Peers that the device
+ * had and the zone never had are left alone unless they came from an earlier adoption (OWNED). */
+#ifndef WARREN_WGCTL_PLAN_H
+#define WARREN_WGCTL_PLAN_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/wg.h"
+#include "wgctl/change.h"
+
+enum {
+    PLAN_FRESH_S = 180, /* REJECT_AFTER_TIME: an older handshake's session is dead */
+};
+
+struct plan_peer {
+    const uint8_t *key;          /* KEY_SIZE */
+    struct ip_endpoint endpoint; /* family IP_NONE: none published */
+    const struct ip_prefix *allowed_ips;
+    size_t allowed_ip_count;
+    uint16_t keepalive_s;
+    bool has_keepalive;
+};
+
+struct plan_input {
+    const struct wg_device *device;
+    const struct plan_peer *peers; /* the zone's, any order */
+    size_t peer_count;
+    bool adopt;
+    int64_t now_s; /* UNIX time, as the device's handshake times are */
+    /* Whether PREFIX is routed to another interface than the device already. */
+    bool (*routed_elsewhere)(void *context, const struct ip_prefix *prefix);
+    /* Whether an earlier adoption made the peer with KEY. */
+    bool (*owned)(void *context, const uint8_t *key);
+    void *context;
+};
+
+struct plan_refusal {
+    const uint8_t *key;
+    struct ip_prefix prefix;
+    const char *why; /* static */
+};
+
+struct plan {
+    struct wgctl_peer_change *changes; /* all in the arena */
+    size_t change_count;
+    struct plan_refusal *refusals;
+    size_t refusal_count;
+};
+
+/* ERR_NO_MEMORY. */
+enum err wgctl_plan(struct plan *out, const struct plan_input *input,
+                    struct arena *arena) MUST_CHECK;
+
+#endif

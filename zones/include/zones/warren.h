@@ -1,0 +1,106 @@
+/* The `warren` projection: one zone of the registry to DNS records.
+ *
+ * Model: a zone holds, per peer, its key, name, overlay addresses, groups and published endpoint,
+ * in the shape in which they are answered, and indexes by key label, by name and by reverse
+ * address. The one writer changes it peer by peer as the registry changes; readers answer from it
+ * at the same time without a lock. What a change replaces is not freed but put on a list that the
+ * writer frees after a grace period (zones_warren_reclaim): so the module needs no RCU library,
+ * only the promise that the caller makes.
+ *
+ *   <zone>                                          SOA NS
+ *   _wireguard._udp.<zone>                          PTR   every published peer
+ *   <base32 key, padded or not>._wireguard._udp.<zone>   SRV A AAAA TXT   as wgsd answers
+ *   _<group>._sub._wireguard._udp.<zone>            PTR   (RFC 6763 section 7.1)
+ *   _services._dns-sd._udp.<zone>                   PTR   _wireguard._udp.<zone>   (section 9)
+ *   b._dns-sd._udp.<zone>, lb._dns-sd._udp.<zone>   PTR   <zone>   (section 11)
+ *   <name>.<zone>                                   A AAAA   overlay addresses (host prefixes)
+ *   <reverse of an overlay address>                 PTR   <name>.<zone>
+ *
+ * A name that exists without the type asked is NODATA with the SOA, an empty non-terminal too
+ * (RFC 8020, RFC 4592 section 2.2.2), any other name NXDOMAIN with the SOA. "Published" is a peer
+ * with an endpoint. Two peers that claim one name both lose it until it is settled.
+ *
+ * Pure: base and the registry's plain peer model. Answers: any thread; changes: one thread. */
+#ifndef WARREN_ZONES_WARREN_H
+#define WARREN_ZONES_WARREN_H
+
+#include "base/arena.h"
+#include "base/dns_message.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "registry/peer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zones_warren;
+
+/* NAME is lower case. HASH_KEY is a secret of this process. ERR_NO_MEMORY. */
+enum err zones_warren_create(struct zones_warren **out, struct dns_name name,
+                             const uint8_t hash_key[static HASH_KEY_SIZE]) MUST_CHECK;
+/* No reader may be left. */
+void zones_warren_destroy(struct zones_warren *z);
+
+/* --- changes, one thread ---------------------------------------------------------------------- */
+
+/* Each is whole or, on ERR_NO_MEMORY, not at all. REVISION becomes the SOA's serial (its low 32
+ * bits). */
+enum err zones_warren_set_zone(struct zones_warren *z, const struct registry_zone *settings,
+                               int64_t revision) MUST_CHECK;
+/* PEER NULL: the peer is gone. Copies. */
+enum err zones_warren_set_peer(struct zones_warren *z, const uint8_t key[static KEY_SIZE],
+                               const struct registry_peer *peer, int64_t revision) MUST_CHECK;
+/* An observation by OBSERVER, written at MOD_REVISION; NULL: gone. May come before its peer, and is
+ * kept for it. */
+enum err zones_warren_set_observation(struct zones_warren *z, const uint8_t key[static KEY_SIZE],
+                                      const uint8_t observer[static KEY_SIZE],
+                                      const struct registry_observation *observation,
+                                      int64_t mod_revision) MUST_CHECK;
+/* The registry moved on without a change of this zone: nothing but the serial, and that only at the
+ * next change. */
+int64_t zones_warren_revision(const struct zones_warren *z);
+
+/* What the changes since the last call replaced: an opaque list to hand to zones_warren_free after
+ * a grace period; NULL if nothing. */
+struct zones_warren_garbage;
+struct zones_warren_garbage *zones_warren_reclaim(struct zones_warren *z);
+void zones_warren_free(struct zones_warren_garbage *g);
+
+/* --- views for sync and warrenctl-like callers, on the changing thread ------------------------ */
+
+struct zones_warren_peer_view {
+    const uint8_t *key; /* KEY_SIZE */
+    const char *name;   /* as claimed; "" without */
+    bool owns_name;     /* false: another peer claims it too */
+    const struct ip_prefix *allowed_ips;
+    size_t allowed_ip_count;
+    struct ip_endpoint endpoint; /* the published one; family IP_NONE without */
+    uint16_t keepalive_s;
+    bool has_keepalive;
+};
+/* Borrowed until the next change. False: no such peer. */
+bool zones_warren_peer(const struct zones_warren *z, const uint8_t key[static KEY_SIZE],
+                       struct zones_warren_peer_view *out);
+void zones_warren_each_peer(const struct zones_warren *z,
+                            bool (*each)(void *context, const struct zones_warren_peer_view *peer),
+                            void *context);
+size_t zones_warren_peer_count(const struct zones_warren *z);
+size_t zones_warren_published_count(const struct zones_warren *z);
+/* Bytes that the zone's data holds, for metrics. */
+size_t zones_warren_memory(const struct zones_warren *z);
+
+/* --- answers, any thread ---------------------------------------------------------------------- */
+
+/* Whether NAME (lower case) is in the zone, or the reverse name of an address that one of its peers
+ * has. */
+bool zones_warren_owns(const struct zones_warren *z, struct dns_name name);
+struct dns_name zones_warren_name(const struct zones_warren *z);
+
+/* Completes REPLY (made by dns_reply_init) for the lower-cased NAME, which zones_warren_owns, as
+ * RFC 1034 section 4.3.2 and RFC 6763 say. What REPLY borrows lives in ARENA, NAME and the zone (so
+ * for the caller's read-side section). ERR_NO_MEMORY: the arena is at its limit. */
+enum err zones_warren_answer(const struct zones_warren *z, struct dns_name name, uint16_t type,
+                             struct arena *arena, struct dns_message *reply) MUST_CHECK;
+
+#endif
