@@ -49,8 +49,12 @@ enum grpc_code {
     X(VERDICT_TIMEOUT, GRPC_UNAVAILABLE, "request timed out")                                      \
     X(VERDICT_CORRUPT, GRPC_DATA_LOSS, "corrupt cluster")                                          \
     X(VERDICT_DISK_FAILED, GRPC_UNKNOWN,                                                           \
-      "the disk failed: nothing more is accepted until a restart; whether this write "             \
-      "happened is unknown")
+      "the disk failed; whether this write happened is unknown until the member was restarted")    \
+    X(VERDICT_HALTED, GRPC_UNKNOWN,                                                                \
+      "the disk failed: no write is accepted until the member was restarted")                      \
+    X(VERDICT_FATE_UNKNOWN, GRPC_UNKNOWN,                                                          \
+      "the member stops; whether this write happened is unknown")                                  \
+    X(VERDICT_UNREADABLE, GRPC_DATA_LOSS, "history cannot be read from the disk")
 
 enum verdict {
 #define X(name, code, text) name,

@@ -1,0 +1,154 @@
+/* The embedded engine of the store, private to this folder.
+ *
+ * Model: the node gives the committed log to `apply`; the state machine turns a command into
+ * records; a record goes to the journal (as an effect), to the watch hub, and to the lessor. What a
+ * client waits for is a `pending`, the tag of its proposal.
+ *
+ *   request.c  a request to a verdict, a read or a proposal       apply.c     the log to state, and
+ * answers lease.c    deadlines, keepalives, expiry                      history.c   old values,
+ * compaction, purge watch.c    watches and their catching up                      store.c     life,
+ * identity, status */
+#ifndef WARREN_REGISTRY_STORE_INTERNAL_H
+#define WARREN_REGISTRY_STORE_INTERNAL_H
+
+#include "consensus/journal.h"
+#include "consensus/node.h"
+#include "registry/state/lessor.h"
+#include "registry/state/state.h"
+#include "registry/state/watch.h"
+#include "registry/store.h"
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+
+#include <uv.h>
+
+enum {
+    STORE_ARENA_LIMIT = 1 << 30,       /* of one answer: a range over everything must fit */
+    STORE_PURGE_BUDGET = 2000,         /* keys looked at in one step of the purge */
+    STORE_RETRY_MS = 1000,             /* after a failure of the disk or a full queue */
+    STORE_EXPIRY_BATCH = 256,          /* leases whose revocation is proposed in one go */
+    STORE_MAX_PROPOSAL_SIZE = 4 << 20, /* the longest command; requests are bounded before */
+    STORE_COMPACTION_MARKS = 64, /* remembered (time, revision) pairs of periodic compaction */
+};
+#define STORE_DEFAULT_QUOTA_SIZE (UINT64_C(2) << 30)
+
+/* A client that waits for a proposal of its own, or for what comes after it. */
+struct pending {
+    struct pending *next; /* in one of the store's lists of waiters */
+    struct store *store;
+    enum store_request_type type;
+    bool is_internal; /* proposed by the store itself: nobody waits */
+    bool is_physical; /* a compaction that waits for the purge */
+    int64_t lease;    /* what a lease request is about */
+    int64_t revision; /* the header's of a physical compaction, once it was applied */
+    store_done_fn *done;
+    void *context;
+};
+
+struct settled_hook {
+    void (*fn)(void *context);
+    void *context;
+};
+
+struct compaction_mark {
+    uint64_t time_ms;
+    int64_t revision;
+};
+
+struct store {
+    uv_loop_t *loop;
+    struct metrics *metrics;
+    struct journal *journal;
+    struct node *node;
+    struct state *state;
+    struct watch_hub *hub;
+    struct lessor *lessor;
+    struct state_source source; /* old values, from the journal */
+    uint64_t min_lease_ttl_s;
+    uint64_t election_timeout_ms;
+    uint64_t quota_size;
+
+    struct arena apply_arena; /* reset before each apply */
+    struct arena read_arena;  /* reset when no read is being answered */
+    unsigned read_depth;
+    struct strbuf command; /* the encoding of the proposal under way */
+    bool is_applying;
+    uint64_t term; /* for the headers of answers */
+    int64_t loading_meta[2]; /* the meta rows, until they make a record */
+    enum err stage_error; /* sticky: the journal could not take an effect of the present command */
+
+    struct pending *keepalives;  /* of leases that are being revoked */
+    struct pending *compactions; /* physical ones, applied, waiting for the purge */
+
+    uv_timer_t lease_timer;
+    uv_timer_t retry_timer;      /* catching up or purging again after a failure */
+    uv_timer_t compaction_timer; /* periodic compaction */
+    uv_timer_t space_timer;      /* looks at quota and free space */
+    uv_idle_t background;        /* runs while there is catching up or purging to do */
+    unsigned open_handles;       /* closed at the end, before the memory goes */
+    bool gone_leases;            /* a lease ended: keepalives that wait for it can be answered */
+    bool is_purging;
+    bool is_background_on;
+    bool is_closing;
+
+    struct compaction_mark marks[STORE_COMPACTION_MARKS];
+    size_t mark_count;
+    int64_t compaction_retention_s;
+    int64_t compaction_revisions;
+
+    struct settled_hook *hooks;
+    size_t hook_count;
+    size_t hook_capacity;
+
+    struct store_watch *watches;
+
+    struct store_member member;
+    char **urls; /* owned; the member's lists point into it */
+    size_t url_count;
+    char *name;
+};
+
+/* apply.c */
+struct node_machine store_machine(struct store *s);
+/* Encodes COMMAND and proposes it under TAG. A verdict other than OK: it certainly did not happen,
+ * and TAG is still the caller's. */
+enum verdict store_propose(struct store *s, const struct state_command *command,
+                           struct pending *tag);
+/* Stages one record for the journal; the sticky error is s->stage_error. */
+void store_stage_record(struct store *s, const struct state_record *record, bool in_apply);
+
+/* request.c */
+void store_answer(struct store *s, store_done_fn *done, void *context,
+                  struct store_response *response);
+void store_answer_verdict(struct store *s, store_done_fn *done, void *context, enum verdict v);
+struct pending *store_pending_create(struct store *s, enum store_request_type type,
+                                     store_done_fn *done, void *context) MUST_CHECK;
+/* Why no client's write is accepted now; VERDICT_OK: they are. */
+enum verdict store_write_verdict(const struct store *s, bool takes_space);
+
+/* lease.c */
+enum err store_lease_init(struct store *s) MUST_CHECK;
+void store_lease_granted(struct store *s, int64_t id, int64_t ttl_s);
+void store_lease_gone(struct store *s, int64_t id);
+void store_lease_arm(struct store *s);
+void store_lease_submit(struct store *s, const struct store_request *request, store_done_fn *done,
+                        void *context);
+/* An expiry's proposal did not happen. */
+void store_lease_retry(struct store *s, int64_t id);
+
+/* history.c */
+void store_history_init(struct store *s);
+void store_compacted(struct store *s); /* a compaction was applied: begin to purge */
+/* One step; whether there is more to do. */
+bool store_purge_step(struct store *s);
+void store_compaction_tick(uv_timer_t *timer);
+uint64_t store_compaction_interval_ms(const struct store *s);
+
+/* watch.c */
+void store_background(struct store *s); /* starts the idle work if there is any */
+void store_background_step(uv_idle_t *idle);
+void store_retry(uv_timer_t *timer);
+void store_watches_close(struct store *s);
+
+#endif

@@ -1,0 +1,335 @@
+/* The store's life: opening the journal, its identity, the node, timers; status; the end. */
+#include "registry/store/internal.h"
+
+#include "base/hash.h"
+#include "base/log.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEFAULT_ELECTION_TIMEOUT_MS = 1000,
+    SIZE_CHECK_MS = 1000,
+};
+
+/* --- identity --------------------------------------------------------------------------------- */
+
+/* A non-zero 64-bit id out of what a bootstrap names, so that all members of one --initial-cluster
+ * come to the same ids by themselves. */
+static uint64_t id_of(const char *kind, const char *token, const char *const *texts, size_t count)
+{
+    crypto_generichash_state hash;
+    uint8_t out[crypto_generichash_BYTES];
+    (void)crypto_generichash_init(&hash, NULL, 0, sizeof(out));
+    (void)crypto_generichash_update(&hash, (const uint8_t *)kind, strlen(kind) + 1);
+    (void)crypto_generichash_update(&hash, (const uint8_t *)token, strlen(token) + 1);
+    for (size_t i = 0; i < count; i++)
+        (void)crypto_generichash_update(&hash, (const uint8_t *)texts[i], strlen(texts[i]) + 1);
+    (void)crypto_generichash_final(&hash, out, sizeof(out));
+    uint64_t id = 0;
+    for (size_t i = 0; i < sizeof(id); i++)
+        id = id << 8 | out[i];
+    return id != 0 ? id : 1;
+}
+
+static enum err identify(struct store *s, const struct store_config *config, struct strbuf *error)
+{
+    struct journal_start start;
+    journal_start(s->journal, &start);
+    if (start.member_id == 0) {
+        const char *token = config->cluster_token != NULL ? config->cluster_token : "";
+        const char *named[] = {s->name};
+        uint64_t cluster =
+            id_of("warren cluster", token, config->peer_urls, config->peer_url_count);
+        uint64_t member = id_of("warren member", token, named, 1) ^ cluster;
+        start.cluster_id = cluster;
+        start.member_id = member != 0 ? member : 1;
+        enum err e = journal_set_identity(s->journal, start.cluster_id, start.member_id, error);
+        if (e != OK)
+            return e;
+    }
+    s->member.id = start.member_id;
+    return OK;
+}
+
+static enum err copy_urls(struct store *s, const char *const *urls, size_t count,
+                          const char *const **out, size_t *out_count)
+{
+    *out = (const char *const *)s->urls + s->url_count;
+    *out_count = count;
+    for (size_t i = 0; i < count; i++) {
+        s->urls[s->url_count] = strdup(urls[i]);
+        if (s->urls[s->url_count] == NULL)
+            return ERR_NO_MEMORY;
+        s->url_count++;
+    }
+    return OK;
+}
+
+static enum err describe_member(struct store *s, const struct store_config *config)
+{
+    s->name = strdup(config->name != NULL ? config->name : "default");
+    s->urls = calloc(config->peer_url_count + config->client_url_count + 1, sizeof(*s->urls));
+    if (s->name == NULL || s->urls == NULL)
+        return ERR_NO_MEMORY;
+    s->member.name = s->name;
+    enum err e = copy_urls(s, config->peer_urls, config->peer_url_count, &s->member.peer_urls,
+                           &s->member.peer_url_count);
+    if (e != OK)
+        return e;
+    return copy_urls(s, config->client_urls, config->client_url_count, &s->member.client_urls,
+                     &s->member.client_url_count);
+}
+
+/* --- space ------------------------------------------------------------------------------------ */
+
+static void raise_no_space(struct store *s, const char *why)
+{
+    const struct alarm *alarms;
+    size_t count = state_alarms(s->state, &alarms);
+    for (size_t i = 0; i < count; i++)
+        if (alarms[i].type == ALARM_NOSPACE && alarms[i].member == s->member.id)
+            return;
+    struct pending *p = store_pending_create(s, STORE_ALARM, NULL, NULL);
+    if (p == NULL)
+        return; /* the next look tries again */
+    p->is_internal = true;
+    struct state_command command = {.type = STATE_ALARM_CHANGE};
+    command.alarm.action = ALARM_ACTIVATE;
+    command.alarm.alarm = (struct alarm){.member = s->member.id, .type = ALARM_NOSPACE};
+    if (store_propose(s, &command, p) != VERDICT_OK) {
+        free(p);
+        return;
+    }
+    log_line(LOG_WARNING,
+             "registry: NOSPACE alarm: %s. Writes are refused until space was made "
+             "(delete, compact, defrag) and the alarm disarmed",
+             why);
+}
+
+static void check_space(uv_timer_t *timer)
+{
+    struct store *s = timer->data;
+    struct journal_stats stats;
+    journal_stats(s->journal, &stats);
+    if (stats.in_use_size > s->quota_size)
+        raise_no_space(s, "the database is larger than its quota");
+    else if (journal_health(s->journal) == JOURNAL_LOW)
+        raise_no_space(s, "the file system is nearly full");
+}
+
+static void on_health(void *context, enum journal_health health)
+{
+    struct store *s = context;
+    if (health == JOURNAL_OK)
+        log_line(LOG_INFO, "registry: the disk is all right again");
+    else
+        log_line(health == JOURNAL_HALTED ? LOG_ERROR : LOG_WARNING, "registry: %s",
+                 journal_failure(s->journal));
+    if (health == JOURNAL_LOW)
+        raise_no_space(s, "the file system is nearly full");
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static enum err init_handles(struct store *s)
+{
+    uv_timer_t *timers[] = {&s->lease_timer, &s->retry_timer, &s->compaction_timer,
+                            &s->space_timer};
+    for (size_t i = 0; i < ARRAY_COUNT(timers); i++) {
+        (void)uv_timer_init(s->loop, timers[i]); /* cannot fail */
+        timers[i]->data = s;
+        s->open_handles++;
+    }
+    (void)uv_idle_init(s->loop, &s->background);
+    s->background.data = s;
+    s->open_handles++;
+    return OK;
+}
+
+static enum err create_parts(struct store *s, const struct store_config *config,
+                             struct strbuf *error)
+{
+    enum err e = describe_member(s, config);
+    if (e == OK)
+        e = state_create(&s->state);
+    if (e == OK)
+        e = watch_hub_create(&s->hub, s->state);
+    if (e == OK)
+        e = store_lease_init(s);
+    struct journal_config journal = {
+        .data_dir = config->data_dir,
+        .loop = s->loop,
+        .vfs = config->vfs,
+    };
+    if (e == OK)
+        e = journal_open(&s->journal, &journal, error);
+    if (e == OK)
+        e = identify(s, config, error);
+    struct node_config node = {.loop = s->loop, .journal = s->journal, .machine = store_machine(s)};
+    if (e == OK)
+        e = node_create(&s->node, &node, error);
+    return e;
+}
+
+static void start(struct store *s)
+{
+    struct node_status status;
+    node_status(s->node, &status);
+    s->term = status.term;
+    journal_on_health(s->journal, on_health, s);
+    uv_update_time(s->loop);
+    /* A new leader does not know what keepalives the old one had. */
+    lessor_promote(s->lessor, uv_now(s->loop), s->election_timeout_ms);
+    store_lease_arm(s);
+    uv_timer_start(&s->space_timer, check_space, SIZE_CHECK_MS, SIZE_CHECK_MS);
+    if (s->compaction_retention_s > 0 || s->compaction_revisions > 0) {
+        uint64_t interval = store_compaction_interval_ms(s);
+        uv_timer_start(&s->compaction_timer, store_compaction_tick, 0, interval);
+    }
+    s->is_purging = state_compacted(s->state) > 0;
+    store_background(s);
+}
+
+static void destroy(struct store *s)
+{
+    watch_hub_destroy(s->hub);
+    lessor_destroy(s->lessor);
+    state_destroy(s->state);
+    arena_fini(&s->apply_arena);
+    arena_fini(&s->read_arena);
+    strbuf_fini(&s->command);
+    for (size_t i = 0; i < s->url_count; i++)
+        free(s->urls[i]);
+    free(s->urls);
+    free(s->name);
+    free(s->hooks);
+    free(s);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct store *s = handle->data;
+    if (--s->open_handles == 0)
+        destroy(s);
+}
+
+static void close_handles(struct store *s)
+{
+    uv_handle_t *handles[] = {(uv_handle_t *)&s->lease_timer, (uv_handle_t *)&s->retry_timer,
+                              (uv_handle_t *)&s->compaction_timer, (uv_handle_t *)&s->space_timer,
+                              (uv_handle_t *)&s->background};
+    for (size_t i = 0; i < ARRAY_COUNT(handles); i++)
+        uv_close(handles[i], on_closed);
+}
+
+enum err store_open(struct store **out, const struct store_config *config, struct strbuf *error)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return ERR_NO_MEMORY;
+    s->loop = config->loop;
+    s->metrics = config->metrics;
+    s->quota_size = config->quota_size > 0 ? config->quota_size : STORE_DEFAULT_QUOTA_SIZE;
+    s->election_timeout_ms =
+        config->election_timeout_ms > 0 ? config->election_timeout_ms : DEFAULT_ELECTION_TIMEOUT_MS;
+    s->compaction_retention_s = config->compaction_retention_s;
+    s->compaction_revisions = config->compaction_revisions;
+    arena_init(&s->apply_arena, STORE_ARENA_LIMIT);
+    arena_init(&s->read_arena, STORE_ARENA_LIMIT);
+    store_history_init(s);
+    enum err e = init_handles(s);
+    if (e == OK)
+        e = create_parts(s, config, error);
+    if (e != OK) {
+        if (error->size == 0)
+            strbuf_add_format(error, "registry: %s: %s", config->data_dir, err_text(e));
+        store_close(s);
+        return e;
+    }
+    start(s);
+    *out = s;
+    return OK;
+}
+
+static void drop_list(struct store *s, struct pending **list, enum verdict v)
+{
+    while (*list != NULL) {
+        struct pending *p = *list;
+        *list = p->next;
+        store_answer_verdict(s, p->done, p->context, v);
+        free(p);
+    }
+}
+
+void store_close(struct store *s)
+{
+    s->is_closing = true;
+    if (s->node != NULL) {
+        store_watches_close(s);
+        drop_list(s, &s->keepalives, VERDICT_STOPPED);
+        drop_list(s, &s->compactions, VERDICT_STOPPED);
+        node_destroy(s->node);
+        s->node = NULL;
+    }
+    if (s->journal != NULL)
+        journal_close(s->journal);
+    s->journal = NULL;
+    close_handles(s);
+}
+
+/* --- hooks and status ------------------------------------------------------------------------- */
+
+enum err store_on_settled(struct store *s, void (*fn)(void *context), void *context)
+{
+    if (s->hook_count == s->hook_capacity) {
+        size_t capacity = s->hook_capacity == 0 ? 8 : s->hook_capacity * 2;
+        struct settled_hook *grown = realloc(s->hooks, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return ERR_NO_MEMORY;
+        s->hooks = grown;
+        s->hook_capacity = capacity;
+    }
+    s->hooks[s->hook_count++] = (struct settled_hook){.fn = fn, .context = context};
+    return OK;
+}
+
+void store_off_settled(struct store *s, void *context)
+{
+    for (size_t i = s->hook_count; i-- > 0;) {
+        if (s->hooks[i].context != context)
+            continue;
+        memmove(&s->hooks[i], &s->hooks[i + 1], (s->hook_count - i - 1) * sizeof(s->hooks[0]));
+        s->hook_count--;
+        return;
+    }
+}
+
+void store_status(struct store *s, struct store_status *out)
+{
+    struct node_status node;
+    struct journal_stats stats;
+    node_status(s->node, &node);
+    journal_stats(s->journal, &stats);
+    *out = (struct store_status){
+        .cluster_id = node.cluster_id,
+        .member_id = node.member_id,
+        .leader = node.leader,
+        .term = node.term,
+        .raft_index = node.last_index,
+        .raft_applied = node.applied,
+        .revision = state_revision(s->state),
+        .compact_revision = state_compacted(s->state),
+        .database_size = stats.database_size,
+        .in_use_size = stats.in_use_size,
+        .quota_size = s->quota_size,
+        .failure = journal_failure(s->journal),
+        .members = &s->member,
+        .member_count = 1,
+        .key_count = state_key_count(s->state),
+        .watch_count = watch_hub_count(s->hub),
+    };
+    out->alarm_count = state_alarms(s->state, &out->alarms);
+}
