@@ -4,16 +4,25 @@
  *   /warren/zones/<zone>/peers/<key>                    a peer, written by admins and enrolment
  *   /warren/zones/<zone>/endpoints/<key>/<observer>     where <observer> sees it, under its lease
  *
- * <zone> is a lower-case absolute domain name ("wg.example."), <key> and <observer> WireGuard
- * public keys in lower-case base32 without padding (52 characters). Values are JSON objects; names
- * that we do not know are ignored when read, so that an older member can read what a newer wrote.
- * Values carry no time that moves by itself.
+ * <zone> is a lower-case absolute domain name without a slash ("wg.example."), <key> and <observer>
+ * WireGuard public keys in lower-case base32 without padding (52 characters). Values are JSON
+ * objects; names that we do not know are ignored when read, so that an older member can read what a
+ * newer wrote. Values carry no time that moves by itself.
  *
- *   zone
- * {"ttl":60,"soa":{"mname":"ns1.wg.example.","rname":"hostmaster.wg.example.","refresh":7200,"retry":1800,
- *              "expire":86400,"minimum":60},"ns":["ns1.wg.example."]} all optional peer
- * {"name":"alice","allowed_ips":["10.0.0.2/32"],"groups":["web"],"endpoint":"192.0.2.1:51820","keepalive":25}
- *   endpoint  {"endpoint":"192.0.2.7:40000","how":"handshake","idle":true} idle only when true
+ * Zone settings, a peer and an observation; everything but an observation's endpoint is optional:
+ *
+ *   {"ttl":60,
+ *    "soa":{"mname":"ns1.wg.example.","rname":"hostmaster.wg.example.",
+ *           "refresh":7200,"retry":1800,"expire":86400,"minimum":60},
+ *    "ns":["ns1.wg.example."]}
+ *
+ *   {"name":"alice","allowed_ips":["10.0.0.2/32"],"groups":["web"],
+ *    "endpoint":"192.0.2.1:51820","keepalive":25}
+ *
+ *   {"endpoint":"192.0.2.7:40000","how":"handshake","idle":true}
+ *
+ * Names and groups are read in either case and kept in lower case, prefixes are masked (an address
+ * alone is its host prefix), v4-mapped addresses become IPv4, and what is said twice counts once.
  *
  * The published endpoint of a peer: the live observation with the highest mod_revision, else the
  * static one, else the newest idle observation. */
@@ -33,7 +42,8 @@
 #include <stdint.h>
 
 enum {
-    PEER_NAME_MAX = 63, /* one DNS label */
+    PEER_NAME_MAX = 63,  /* one DNS label */
+    PEER_GROUP_MAX = 62, /* one DNS label, behind its underscore */
     PEER_MAX_ALLOWED_IPS = 4096,
     PEER_MAX_GROUPS = 64,
     PEER_MAX_VALUE_SIZE = 256 << 10,
