@@ -25,7 +25,7 @@ void lessor_remove(struct lessor *l, int64_t id);
 enum lessor_renewal {
     LESSOR_RENEWED,
     LESSOR_UNKNOWN,  /* no such lease */
-    LESSOR_EXPIRING, /* reported as expired: the keepalive waits for its revocation */
+    LESSOR_EXPIRING, /* its deadline has passed: the keepalive waits for its revocation */
 };
 enum lessor_renewal lessor_renew(struct lessor *l, int64_t id, uint64_t now_ms, int64_t *ttl_s);
 /* Remaining milliseconds, 0 if past; false: no such lease. */

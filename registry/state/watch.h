@@ -15,6 +15,8 @@
 
 enum {
     WATCH_CATCH_UP_REVISIONS = 1000, /* in one batch of history */
+    /* Octets of keys and values after which a batch of history takes no further revision. */
+    WATCH_CATCH_UP_SIZE = 4 << 20,
 };
 
 struct watch_hub;
@@ -30,7 +32,8 @@ struct watch_request {
 };
 
 struct watch_batch {
-    int64_t revision;              /* the response header's: that of the change, or the store's */
+    int64_t revision;              /* the response header's: that of the change, or the store's; 0
+                                    * when compacted */
     int64_t compact_revision;      /* not 0: the watcher is cancelled, history below is gone */
     const struct kv_event *events; /* borrowed for the call */
     size_t event_count;
@@ -56,13 +59,15 @@ void watcher_resume(struct watcher *w);
 bool watcher_is_synced(const struct watcher *w);
 
 /* Feeds the records that state_apply emits (others than STATE_REVISION are ignored), then says that
- * the revision is complete: synced watchers get their batches in watch_hub_commit. */
+ * the revision is complete: synced watchers get their batches in watch_hub_commit, which comes
+ * before the next command (what a record of state_apply points to stays that long; nothing is
+ * copied). */
 void watch_hub_record(struct watch_hub *h, const struct state_record *record);
 void watch_hub_commit(struct watch_hub *h);
 
 /* One bounded step for the watchers that are behind and not waiting for their consumer: reads a run
- * of history and delivers it. Returns whether there is more to do now. ERROR gets SOURCE's failure:
- * those watchers stay behind, and the caller tries again or stops. */
+ * of history into ARENA and delivers it. Returns whether there is more to do now. ERROR gets
+ * SOURCE's failure: those watchers stay behind, and the caller tries again or stops. */
 bool watch_hub_catch_up(struct watch_hub *h, const struct state_source *source, struct arena *arena,
                         enum err *error);
 

@@ -58,6 +58,17 @@ static inline uint32_t read_u32(struct reader *r)
     return b != NULL ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3] : 0;
 }
 
+static inline uint64_t read_u64(struct reader *r)
+{
+    const uint8_t *b = read_bytes(r, 8);
+    if (b == NULL)
+        return 0;
+    uint64_t value = 0;
+    for (size_t i = 0; i < 8; i++)
+        value = value << 8 | b[i];
+    return value;
+}
+
 struct writer {
     uint8_t *data;
     size_t capacity;
@@ -113,6 +124,15 @@ static inline void write_u32(struct writer *w, uint32_t value)
         at[1] = (uint8_t)(value >> 16);
         at[2] = (uint8_t)(value >> 8);
         at[3] = (uint8_t)value;
+    }
+}
+
+static inline void write_u64(struct writer *w, uint64_t value)
+{
+    uint8_t *at = write_room(w, 8);
+    if (at != NULL) {
+        for (size_t i = 0; i < 8; i++)
+            at[i] = (uint8_t)(value >> (56 - 8 * i));
     }
 }
 

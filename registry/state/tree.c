@@ -1,0 +1,512 @@
+#include "registry/state/tree.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NODE_CAPACITY = 64,
+    NODE_MIN = NODE_CAPACITY / 4,
+    ROOT_CAPACITY = 4, /* of a tree with few entries: there is one for each lease */
+};
+
+/* Behind it: entries[capacity], heads[capacity] and, of an inner node, children[capacity + 1]. */
+struct tree_node {
+    size_t live; /* counted entries here and below */
+    uint32_t prefix_size;
+    uint16_t count; /* >= 1 */
+    uint8_t capacity;
+    bool is_leaf;
+};
+
+static void **entries_of(struct tree_node *n)
+{
+    return (void **)(void *)(n + 1);
+}
+
+static uint32_t *heads_of(struct tree_node *n)
+{
+    return (uint32_t *)(void *)(entries_of(n) + n->capacity);
+}
+
+static struct tree_node **children_of(struct tree_node *n)
+{
+    assert(!n->is_leaf);
+    return (struct tree_node **)(void *)(heads_of(n) + n->capacity);
+}
+
+static size_t weight(const void *entry)
+{
+    return (*(const uint8_t *)entry & ENTRY_UNCOUNTED) == 0;
+}
+
+static size_t node_size(size_t capacity, bool is_leaf)
+{
+    size_t size = sizeof(struct tree_node) + capacity * (sizeof(void *) + sizeof(uint32_t));
+    return is_leaf ? size : size + (capacity + 1) * sizeof(struct tree_node *);
+}
+
+static struct tree_node *node_create(size_t capacity, bool is_leaf)
+{
+    struct tree_node *n = malloc(node_size(capacity, is_leaf));
+    if (n != NULL)
+        *n = (struct tree_node){.capacity = (uint8_t)capacity, .is_leaf = is_leaf};
+    return n;
+}
+
+/* --- heads ------------------------------------------------------------------------------------ */
+
+/* The four bytes of KEY behind OFFSET, as a number that orders as they do. */
+static uint32_t head_of(struct bytes key, size_t offset)
+{
+    uint32_t head = 0;
+    for (size_t i = 0; i < sizeof(head); i++)
+        head = head << 8 | (offset + i < key.size ? key.data[offset + i] : 0);
+    return head;
+}
+
+static size_t common_size(struct bytes a, struct bytes b)
+{
+    size_t most = a.size < b.size ? a.size : b.size, size = 0;
+    while (size < most && a.data[size] == b.data[size])
+        size++;
+    return size;
+}
+
+static void set_prefix(struct tree_node *n, size_t prefix_size)
+{
+    n->prefix_size = (uint32_t)prefix_size;
+    for (size_t i = 0; i < n->count; i++)
+        heads_of(n)[i] = head_of(entry_key(entries_of(n)[i]), prefix_size);
+}
+
+/* After entries were moved in or out in bulk. */
+static void rebuild(struct tree_node *n)
+{
+    if (n->count > 0)
+        set_prefix(
+            n, common_size(entry_key(entries_of(n)[0]), entry_key(entries_of(n)[n->count - 1])));
+    n->live = 0;
+    for (size_t i = 0; i < n->count; i++)
+        n->live += weight(entries_of(n)[i]);
+    for (size_t i = 0; !n->is_leaf && i <= n->count; i++)
+        n->live += children_of(n)[i]->live;
+}
+
+/* The slot's entry is new; its head and perhaps the prefix follow. */
+static void note_entry(struct tree_node *n, size_t index)
+{
+    struct bytes key = entry_key(entries_of(n)[index]);
+    if (n->count == 1) {
+        set_prefix(n, key.size);
+        return;
+    }
+    size_t common = common_size(key, entry_key(entries_of(n)[index == 0 ? 1 : 0]));
+    if (common < n->prefix_size)
+        set_prefix(n, common);
+    else
+        heads_of(n)[index] = head_of(key, n->prefix_size);
+}
+
+/* The first entry whose key is not below KEY. */
+static size_t lower_bound(struct tree_node *n, struct bytes key, bool *found)
+{
+    struct bytes first = entry_key(entries_of(n)[0]);
+    size_t prefix = n->prefix_size;
+    size_t common = prefix < key.size ? prefix : key.size;
+    *found = false;
+    int order = common == 0 ? 0 : memcmp(key.data, first.data, common);
+    if (order != 0)
+        return order < 0 ? 0 : n->count;
+    if (key.size < prefix)
+        return 0;
+
+    const uint32_t *heads = heads_of(n);
+    uint32_t head = head_of(key, prefix);
+    size_t low = 0, high = n->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (heads[middle] < head) {
+            low = middle + 1;
+        } else if (heads[middle] > head) {
+            high = middle;
+        } else {
+            int compared = bytes_compare(entry_key(entries_of(n)[middle]), key);
+            if (compared == 0) {
+                *found = true;
+                return middle;
+            }
+            if (compared < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+    }
+    return low;
+}
+
+/* --- inserting -------------------------------------------------------------------------------- */
+
+static void open_slot(struct tree_node *n, size_t index)
+{
+    size_t behind = n->count - index;
+    memmove(&entries_of(n)[index + 1], &entries_of(n)[index], behind * sizeof(void *));
+    memmove(&heads_of(n)[index + 1], &heads_of(n)[index], behind * sizeof(uint32_t));
+    if (!n->is_leaf)
+        memmove(&children_of(n)[index + 2], &children_of(n)[index + 1],
+                behind * sizeof(struct tree_node *));
+    n->count++;
+}
+
+/* Removes an entry and, of an inner node, the child behind it. */
+static void close_slot(struct tree_node *n, size_t index)
+{
+    size_t behind = n->count - index - 1u;
+    memmove(&entries_of(n)[index], &entries_of(n)[index + 1], behind * sizeof(void *));
+    memmove(&heads_of(n)[index], &heads_of(n)[index + 1], behind * sizeof(uint32_t));
+    if (!n->is_leaf)
+        memmove(&children_of(n)[index + 1], &children_of(n)[index + 2],
+                behind * sizeof(struct tree_node *));
+    n->count--;
+}
+
+/* Splits the full child INDEX of PARENT around its entry KEPT, which moves up. */
+static enum err split_child(struct tree_node *parent, size_t index, size_t kept)
+{
+    struct tree_node *left = children_of(parent)[index];
+    struct tree_node *right = node_create(NODE_CAPACITY, left->is_leaf);
+    if (right == NULL)
+        return ERR_NO_MEMORY;
+    right->count = (uint16_t)(left->count - kept - 1);
+    memcpy(entries_of(right), &entries_of(left)[kept + 1], right->count * sizeof(void *));
+    if (!left->is_leaf)
+        memcpy(children_of(right), &children_of(left)[kept + 1],
+               (right->count + 1u) * sizeof(struct tree_node *));
+    void *moved = entries_of(left)[kept];
+    left->count = (uint16_t)kept;
+    rebuild(left);
+    rebuild(right);
+
+    open_slot(parent, index);
+    entries_of(parent)[index] = moved;
+    children_of(parent)[index + 1] = right;
+    note_entry(parent, index);
+    return OK;
+}
+
+/* Makes room in the root: a small leaf grows, a full node gets a parent. */
+static enum err grow_root(struct tree *t)
+{
+    struct tree_node *old = t->root;
+    if (old->capacity < NODE_CAPACITY) {
+        struct tree_node *grown = node_create(old->capacity * 2u, true);
+        if (grown == NULL)
+            return ERR_NO_MEMORY;
+        grown->live = old->live;
+        grown->prefix_size = old->prefix_size;
+        grown->count = old->count;
+        memcpy(entries_of(grown), entries_of(old), old->count * sizeof(void *));
+        memcpy(heads_of(grown), heads_of(old), old->count * sizeof(uint32_t));
+        free(old);
+        t->root = grown;
+        return OK;
+    }
+    struct tree_node *root = node_create(NODE_CAPACITY, false);
+    if (root == NULL)
+        return ERR_NO_MEMORY;
+    root->live = old->live;
+    children_of(root)[0] = old;
+    if (split_child(root, 0, NODE_CAPACITY / 2) != OK) {
+        free(root);
+        return ERR_NO_MEMORY;
+    }
+    t->root = root;
+    return OK;
+}
+
+static bool is_full(const struct tree_node *n)
+{
+    return n->count == n->capacity;
+}
+
+enum err tree_insert(struct tree *t, void *entry)
+{
+    struct bytes key = entry_key(entry);
+    struct tree_node *path[TREE_MAX_DEPTH];
+    size_t depth = 0;
+    if (t->root == NULL && (t->root = node_create(ROOT_CAPACITY, true)) == NULL)
+        return ERR_NO_MEMORY;
+    if (is_full(t->root) && grow_root(t) != OK)
+        return ERR_NO_MEMORY;
+    struct tree_node *n = t->root;
+    bool is_last = true; /* of its level */
+    for (;;) {
+        bool found = false;
+        assert(depth < TREE_MAX_DEPTH);
+        path[depth++] = n;
+        size_t index = n->count > 0 ? lower_bound(n, key, &found) : 0;
+        assert(!found);
+        if (n->is_leaf) {
+            open_slot(n, index);
+            entries_of(n)[index] = entry;
+            note_entry(n, index);
+            break;
+        }
+        is_last = is_last && index == n->count;
+        struct tree_node *child = children_of(n)[index];
+        if (is_full(child)) {
+            /* Keys that only rise leave full nodes behind. */
+            size_t kept = NODE_CAPACITY / 2;
+            if (is_last && bytes_compare(entry_key(entries_of(child)[child->count - 1]), key) < 0)
+                kept = NODE_CAPACITY - 2;
+            if (split_child(n, index, kept) != OK)
+                return ERR_NO_MEMORY;
+            if (bytes_compare(entry_key(entries_of(n)[index]), key) < 0)
+                index++;
+            child = children_of(n)[index];
+        }
+        n = child;
+    }
+    for (size_t i = 0; i < depth; i++)
+        path[i]->live += weight(entry);
+    return OK;
+}
+
+/* --- finding and walking ---------------------------------------------------------------------- */
+
+void *tree_find(const struct tree *t, struct bytes key)
+{
+    struct tree_node *n = t->root;
+    while (n != NULL) {
+        bool found;
+        size_t index = lower_bound(n, key, &found);
+        if (found)
+            return entries_of(n)[index];
+        n = n->is_leaf ? NULL : children_of(n)[index];
+    }
+    return NULL;
+}
+
+static void push(struct tree_cursor *c, struct tree_node *n, size_t index)
+{
+    assert(c->depth < TREE_MAX_DEPTH);
+    c->at[c->depth].node = n;
+    c->at[c->depth].index = index;
+    c->depth++;
+}
+
+/* Up from nodes that have nothing left. */
+static void pop_finished(struct tree_cursor *c)
+{
+    while (c->depth > 0 && c->at[c->depth - 1].index == c->at[c->depth - 1].node->count)
+        c->depth--;
+}
+
+void tree_seek(const struct tree *t, struct bytes key, struct tree_cursor *c)
+{
+    c->depth = 0;
+    struct tree_node *n = t->root;
+    while (n != NULL) {
+        bool found;
+        size_t index = lower_bound(n, key, &found);
+        push(c, n, index);
+        if (found)
+            return;
+        n = n->is_leaf ? NULL : children_of(n)[index];
+    }
+    pop_finished(c);
+}
+
+void *tree_at(const struct tree_cursor *c)
+{
+    if (c->depth == 0)
+        return NULL;
+    return entries_of(c->at[c->depth - 1].node)[c->at[c->depth - 1].index];
+}
+
+void tree_next(struct tree_cursor *c)
+{
+    if (c->depth == 0)
+        return;
+    struct tree_node *n = c->at[c->depth - 1].node;
+    size_t index = ++c->at[c->depth - 1].index;
+    while (!n->is_leaf) {
+        n = children_of(n)[index];
+        index = 0;
+        push(c, n, 0);
+    }
+    pop_finished(c);
+}
+
+void *tree_cursor_replace(struct tree_cursor *c, void *entry)
+{
+    assert(c->depth > 0);
+    void **slot = &entries_of(c->at[c->depth - 1].node)[c->at[c->depth - 1].index];
+    void *old = *slot;
+    assert(bytes_equal(entry_key(old), entry_key(entry)));
+    *slot = entry;
+    for (size_t i = 0; i < c->depth; i++)
+        c->at[i].node->live += weight(entry) - weight(old);
+    return old;
+}
+
+void *tree_replace(struct tree *t, void *entry)
+{
+    struct tree_cursor c;
+    tree_seek(t, entry_key(entry), &c);
+    return tree_cursor_replace(&c, entry);
+}
+
+size_t tree_count(const struct tree *t)
+{
+    return t->root != NULL ? t->root->live : 0;
+}
+
+size_t tree_rank(const struct tree *t, struct bytes key)
+{
+    size_t rank = 0;
+    struct tree_node *n = t->root;
+    while (n != NULL) {
+        bool found;
+        size_t index = lower_bound(n, key, &found);
+        for (size_t i = 0; i < index; i++)
+            rank += weight(entries_of(n)[i]);
+        if (n->is_leaf)
+            break;
+        for (size_t i = 0; i < index; i++)
+            rank += children_of(n)[i]->live;
+        if (found)
+            return rank + children_of(n)[index]->live;
+        n = children_of(n)[index];
+    }
+    return rank;
+}
+
+/* --- removing --------------------------------------------------------------------------------- */
+
+/* Joins child INDEX of PARENT, the entry behind it and the next child. */
+static void merge_children(struct tree_node *parent, size_t index)
+{
+    struct tree_node *left = children_of(parent)[index];
+    struct tree_node *right = children_of(parent)[index + 1];
+    entries_of(left)[left->count] = entries_of(parent)[index];
+    memcpy(&entries_of(left)[left->count + 1], entries_of(right), right->count * sizeof(void *));
+    if (!left->is_leaf)
+        memcpy(&children_of(left)[left->count + 1], children_of(right),
+               (right->count + 1u) * sizeof(struct tree_node *));
+    left->count = (uint16_t)(left->count + 1 + right->count);
+    rebuild(left);
+    free(right);
+    close_slot(parent, index);
+}
+
+/* Moves entries between the children INDEX and INDEX + 1 of PARENT until they are alike. */
+static void level_children(struct tree_node *parent, size_t index)
+{
+    struct tree_node *left = children_of(parent)[index];
+    struct tree_node *right = children_of(parent)[index + 1];
+    size_t total = (size_t)left->count + right->count;
+    size_t want = total / 2; /* of the left */
+    void **separator = &entries_of(parent)[index];
+    if (left->count < want) {
+        size_t moved = want - left->count;
+        entries_of(left)[left->count] = *separator;
+        memcpy(&entries_of(left)[left->count + 1], entries_of(right), (moved - 1) * sizeof(void *));
+        *separator = entries_of(right)[moved - 1];
+        memmove(entries_of(right), &entries_of(right)[moved],
+                (right->count - moved) * sizeof(void *));
+        if (!left->is_leaf) {
+            memcpy(&children_of(left)[left->count + 1], children_of(right),
+                   moved * sizeof(struct tree_node *));
+            memmove(children_of(right), &children_of(right)[moved],
+                    (right->count + 1u - moved) * sizeof(struct tree_node *));
+        }
+    } else {
+        size_t moved = left->count - want;
+        memmove(&entries_of(right)[moved], entries_of(right), right->count * sizeof(void *));
+        memcpy(entries_of(right), &entries_of(left)[want + 1], (moved - 1) * sizeof(void *));
+        entries_of(right)[moved - 1] = *separator;
+        *separator = entries_of(left)[want];
+        if (!left->is_leaf) {
+            memmove(&children_of(right)[moved], children_of(right),
+                    (right->count + 1u) * sizeof(struct tree_node *));
+            memcpy(children_of(right), &children_of(left)[want + 1],
+                   moved * sizeof(struct tree_node *));
+        }
+    }
+    left->count = (uint16_t)want;
+    right->count = (uint16_t)(total - want);
+    rebuild(left);
+    rebuild(right);
+    note_entry(parent, index);
+}
+
+/* Child INDEX of PARENT has few entries. */
+static void rebalance(struct tree_node *parent, size_t index)
+{
+    size_t first = index == parent->count ? index - 1 : index;
+    struct tree_node *left = children_of(parent)[first];
+    struct tree_node *right = children_of(parent)[first + 1];
+    if ((size_t)left->count + right->count < NODE_CAPACITY)
+        merge_children(parent, first);
+    else
+        level_children(parent, first);
+}
+
+/* Down to the last entry before the one under the cursor, which is in an inner node. */
+static void descend_to_previous(struct tree_cursor *c)
+{
+    struct tree_node *n = c->at[c->depth - 1].node;
+    size_t index = c->at[c->depth - 1].index;
+    while (!n->is_leaf) {
+        n = children_of(n)[index];
+        index = n->is_leaf ? n->count - 1u : n->count;
+        push(c, n, index);
+    }
+}
+
+void *tree_remove(struct tree *t, struct bytes key)
+{
+    struct tree_cursor c;
+    tree_seek(t, key, &c);
+    void *entry = tree_at(&c);
+    if (entry == NULL || !bytes_equal(entry_key(entry), key))
+        return NULL;
+
+    size_t top = c.depth - 1;
+    struct tree_node *holder = c.at[top].node;
+    size_t held = c.at[top].index;
+    descend_to_previous(&c);
+    struct tree_node *leaf = c.at[c.depth - 1].node;
+    void *stand_in = entries_of(leaf)[c.at[c.depth - 1].index];
+    close_slot(leaf, c.at[c.depth - 1].index);
+    if (holder != leaf) {
+        entries_of(holder)[held] = stand_in;
+        note_entry(holder, held);
+    }
+    for (size_t i = 0; i < c.depth; i++)
+        c.at[i].node->live -= i <= top ? weight(entry) : weight(stand_in);
+
+    for (size_t i = c.depth - 1; i > 0 && c.at[i].node->count < NODE_MIN; i--)
+        rebalance(c.at[i - 1].node, c.at[i - 1].index);
+    if (t->root->count == 0) {
+        struct tree_node *old = t->root;
+        t->root = old->is_leaf ? NULL : children_of(old)[0];
+        free(old);
+    }
+    return entry;
+}
+
+static void free_node(struct tree_node *n)
+{
+    for (size_t i = 0; !n->is_leaf && i <= n->count; i++)
+        free_node(children_of(n)[i]);
+    free(n);
+}
+
+void tree_fini(struct tree *t)
+{
+    if (t->root != NULL)
+        free_node(t->root);
+    t->root = NULL;
+}
