@@ -24,6 +24,7 @@
 
 struct instance;
 struct process;
+struct store;
 struct tcp_pool;
 
 /* What all instances of a process share; outlives them. */
@@ -33,6 +34,7 @@ struct dnsd {
     size_t workers;           /* UDP sockets per address */
     const char *default_port; /* -dns.port */
     struct process *process;  /* NULL in tests without one: nothing can ask for a reload */
+    struct store *store;      /* the registry; NULL without one */
 };
 
 /* One key (zone) of one server block: CoreDNS's dnsserver.Config. What directives set (listen

@@ -233,8 +233,8 @@ static void answer_pending(struct store *s, struct pending *p, const struct stat
     free(p);
 }
 
-static enum err apply(void *context, uint64_t index UNUSED, uint64_t term,
-                      struct bytes command, void *proposal)
+static enum err apply(void *context, uint64_t index UNUSED, uint64_t term, struct bytes command,
+                      void *proposal)
 {
     struct store *s = context;
     struct pending *p = proposal;
