@@ -8,6 +8,7 @@ enum {
     MAX_SETTLED = 4,
     MAX_LEASES = 256,
     MAX_ANSWER_KVS = 4096,
+    MAX_EVENTS = 4096,
 };
 
 struct entry {
@@ -225,7 +226,7 @@ static bool wants(const struct store_watch *w, const struct entry *e)
 static bool deliver_next(struct store_watch *w)
 {
     struct store *s = w->store;
-    struct kv_event events[KV_MAX_TXN_OPS];
+    struct kv_event events[MAX_EVENTS];
     int64_t revision = s->history[w->at].kv.mod_revision;
     size_t count = 0, at = w->at;
     for (; at < s->history_count && s->history[at].kv.mod_revision == revision; at++) {
@@ -234,7 +235,7 @@ static bool deliver_next(struct store_watch *w)
             continue;
         events[count++] =
             (struct kv_event){.type = e->is_deleted ? KV_EVENT_DELETE : KV_EVENT_PUT, .kv = e->kv};
-        assert(count < KV_MAX_TXN_OPS);
+        assert(count < MAX_EVENTS);
     }
     struct store_watch_batch batch = {.revision = revision, .events = events, .event_count = count};
     if (count > 0 && !w->deliver(w->context, &batch)) {
@@ -356,11 +357,11 @@ static bool has_lease(const struct store *s, int64_t id)
 static void grant(struct store *s, const struct store_request *r, struct store_response *out)
 {
     int64_t id = r->grant.id != 0 ? r->grant.id : 1000 + (int64_t)s->lease_count;
-    if (has_lease(s, id)) {
-        out->verdict = VERDICT_LEASE_EXISTS;
+    if (has_lease(s, id) || s->lease_count == MAX_LEASES) {
+        out->verdict =
+            s->lease_count == MAX_LEASES ? VERDICT_TOO_MANY_REQUESTS : VERDICT_LEASE_EXISTS;
         return;
     }
-    assert(s->lease_count < MAX_LEASES);
     s->leases[s->lease_count++] = id;
     out->lease.id = id;
     out->lease.ttl_s = r->grant.ttl_s;
