@@ -13,7 +13,7 @@
 #include <time.h>
 
 enum {
-    REQUEST_SIZE = 512,           /* the largest request: one peer with an endpoint */
+    REQUEST_SIZE = 512,           /* of everything but a SET */
     RETRY_PAUSE_MAX_MS = 16,      /* of 1, 2, 4, ... between two attempts at a dump */
     ATTRIBUTE_TYPE_MASK = 0x3fff, /* above it: the nested and byte-order bits */
     ALLOWED_IP_MAX_LENGTH_V4 = 32,
@@ -442,6 +442,122 @@ enum err netlink_ack_parse(bool *done, struct failure *why, uint32_t sequence, c
     return r.failed ? broken_lengths(why, "a datagram") : OK;
 }
 
+/* --- Changes. --- */
+
+static struct nlmsghdr *message_start(void *buffer, uint16_t type, uint16_t flags,
+                                      uint32_t sequence, uint8_t command, uint8_t version)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    message->nlmsg_type = type;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    message->nlmsg_seq = sequence;
+    struct genlmsghdr *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+    header->cmd = command;
+    header->version = version;
+    return message;
+}
+
+static bool put_allowed_ip(struct nlmsghdr *message, size_t size, const struct ip_prefix *p)
+{
+    uint16_t family = p->addr.family == IP_V4 ? AF_INET : AF_INET6;
+    struct nlattr *item = mnl_attr_nest_start_check(message, size, 0);
+    if (item == NULL)
+        return false;
+    if (!mnl_attr_put_u16_check(message, size, WGALLOWEDIP_A_FAMILY, family) ||
+        !mnl_attr_put_check(message, size, WGALLOWEDIP_A_IPADDR, ip_addr_size(&p->addr),
+                            p->addr.bytes) ||
+        !mnl_attr_put_u8_check(message, size, WGALLOWEDIP_A_CIDR_MASK, p->length)) {
+        mnl_attr_nest_cancel(message, item);
+        return false;
+    }
+    mnl_attr_nest_end(message, item);
+    return true;
+}
+
+/* Writes allowed IPs from *NEXT on, as many as fit. False if there are some and none does. */
+static bool put_allowed_ips(struct nlmsghdr *message, size_t size,
+                            const struct wgctl_peer_change *change, size_t *next)
+{
+    size_t count = change_ip_count(change);
+    size_t first = *next;
+    if (count == 0)
+        return true;
+    struct nlattr *list = mnl_attr_nest_start_check(message, size, WGPEER_A_ALLOWEDIPS);
+    if (list == NULL)
+        return false;
+    while (*next < count && put_allowed_ip(message, size, &change->allowed_ips[*next]))
+        ++*next;
+    mnl_attr_nest_end(message, list);
+    return *next > first;
+}
+
+static uint32_t peer_flags(const struct wgctl_peer_change *change, bool is_continued)
+{
+    uint32_t flags = 0;
+    if (change->remove)
+        flags |= WGPEER_F_REMOVE_ME;
+    if (change->update_only)
+        flags |= WGPEER_F_UPDATE_ONLY;
+    if (change->replace_allowed_ips && !change->remove && !is_continued)
+        flags |= WGPEER_F_REPLACE_ALLOWEDIPS;
+    return flags;
+}
+
+/* All but the allowed IPs. */
+static bool put_peer_head(struct nlmsghdr *message, size_t size,
+                          const struct wgctl_peer_change *change, bool is_continued)
+{
+    uint32_t flags = peer_flags(change, is_continued);
+    if (!mnl_attr_put_check(message, size, WGPEER_A_PUBLIC_KEY, KEY_SIZE, change->public_key) ||
+        (flags != 0 && !mnl_attr_put_u32_check(message, size, WGPEER_A_FLAGS, flags)))
+        return false;
+    if (change->remove || is_continued)
+        return true;
+    struct sockaddr_storage sa;
+    return (!change->has_endpoint ||
+            mnl_attr_put_check(message, size, WGPEER_A_ENDPOINT,
+                               ip_endpoint_to_sockaddr(&change->endpoint, &sa), &sa)) &&
+           (!change->has_keepalive ||
+            mnl_attr_put_u16_check(message, size, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL,
+                                   change->keepalive_s));
+}
+
+/* Writes as much of the change at C as fits; false, and nothing is written, if its head with one
+ * allowed IP does not. */
+static bool put_change(struct nlmsghdr *message, size_t size, struct change_cursor *c)
+{
+    const struct wgctl_peer_change *change = &c->changes[c->at];
+    size_t next = c->ip_index;
+    struct nlattr *peer = mnl_attr_nest_start_check(message, size, 0);
+    if (peer == NULL)
+        return false;
+    if (!put_peer_head(message, size, change, next > 0) ||
+        !put_allowed_ips(message, size, change, &next)) {
+        mnl_attr_nest_cancel(message, peer);
+        return false;
+    }
+    mnl_attr_nest_end(message, peer);
+    change_cursor_move(c, next);
+    return true;
+}
+
+size_t netlink_set_write(struct change_cursor *c, const char *name, uint16_t family,
+                         uint32_t sequence, void *buffer, size_t size)
+{
+    assert(size >= NETLINK_SET_MIN_SIZE && size <= UINT16_MAX); /* an attribute's length is a u16 */
+    assert(c->at < c->end && strlen(name) < WG_NAME_SIZE);
+    struct nlmsghdr *message =
+        message_start(buffer, family, NLM_F_ACK, sequence, WG_CMD_SET_DEVICE, WG_GENL_VERSION);
+    mnl_attr_put_strz(message, WGDEVICE_A_IFNAME, name);
+    struct nlattr *peers = mnl_attr_nest_start(message, WGDEVICE_A_PEERS);
+    size_t first = c->at;
+    while (c->at < c->end && put_change(message, size, c) && c->ip_index == 0)
+        ;
+    assert(c->at > first || c->ip_index > 0);
+    mnl_attr_nest_end(message, peers);
+    return message->nlmsg_len;
+}
+
 /* --- The socket. --- */
 
 static enum err system_error(struct failure *why, const char *step)
@@ -456,19 +572,6 @@ void netlink_close(struct netlink *n)
         (void)mnl_socket_close(n->socket);
     n->socket = NULL;
     n->family = 0;
-}
-
-static struct nlmsghdr *request_start(struct netlink *n, void *buffer, uint16_t type,
-                                      uint16_t flags, uint8_t command, uint8_t version)
-{
-    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-    message->nlmsg_type = type;
-    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-    message->nlmsg_seq = ++n->sequence;
-    struct genlmsghdr *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
-    header->cmd = command;
-    header->version = version;
-    return message;
 }
 
 static enum err send_request(struct netlink *n, const struct nlmsghdr *message, struct failure *why)
@@ -508,7 +611,8 @@ static enum err receive(struct netlink *n, uint8_t *buffer, size_t *size, struct
 static enum err find_family(struct netlink *n, uint8_t *buffer, struct failure *why)
 {
     uint8_t request[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-    struct nlmsghdr *message = request_start(n, request, GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY, 1);
+    struct nlmsghdr *message =
+        message_start(request, GENL_ID_CTRL, 0, ++n->sequence, CTRL_CMD_GETFAMILY, 1);
     mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, WG_GENL_NAME);
     enum err error = send_request(n, message, why);
     uint16_t family = 0;
@@ -545,8 +649,8 @@ static enum err dump_once(struct netlink *n, const char *name, struct wg_device 
     if (error != OK)
         return error;
     uint8_t request[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-    struct nlmsghdr *message =
-        request_start(n, request, n->family, NLM_F_DUMP, WG_CMD_GET_DEVICE, WG_GENL_VERSION);
+    struct nlmsghdr *message = message_start(request, n->family, NLM_F_DUMP, ++n->sequence,
+                                             WG_CMD_GET_DEVICE, WG_GENL_VERSION);
     mnl_attr_put_strz(message, WGDEVICE_A_IFNAME, name);
     error = send_request(n, message, why);
     struct netlink_dump dump;
@@ -605,32 +709,15 @@ enum err netlink_read(struct netlink *n, const char *name, struct wg_device *dev
     return device_error(error);
 }
 
-static void put_endpoint(struct nlmsghdr *message, const struct ip_endpoint *endpoint)
+enum err netlink_set_next(struct netlink *n, const char *name, struct change_cursor *c,
+                          uint8_t *buffer, struct failure *why)
 {
-    struct sockaddr_storage sa;
-    socklen_t size = ip_endpoint_to_sockaddr(endpoint, &sa);
-    mnl_attr_put(message, WGPEER_A_ENDPOINT, size, &sa);
-}
-
-static enum err set_endpoint(struct netlink *n, const char *name,
-                             const uint8_t key[static KEY_SIZE], const struct ip_endpoint *endpoint,
-                             uint8_t *buffer, struct failure *why)
-{
+    uint8_t request[NETLINK_SET_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
     enum err error = netlink_open(n, buffer, why);
-    if (error != OK)
-        return error;
-    uint8_t request[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-    struct nlmsghdr *message =
-        request_start(n, request, n->family, NLM_F_ACK, WG_CMD_SET_DEVICE, WG_GENL_VERSION);
-    mnl_attr_put_strz(message, WGDEVICE_A_IFNAME, name);
-    struct nlattr *peers = mnl_attr_nest_start(message, WGDEVICE_A_PEERS);
-    struct nlattr *peer = mnl_attr_nest_start(message, 0);
-    mnl_attr_put(message, WGPEER_A_PUBLIC_KEY, KEY_SIZE, key);
-    mnl_attr_put_u32(message, WGPEER_A_FLAGS, WGPEER_F_UPDATE_ONLY);
-    put_endpoint(message, endpoint);
-    mnl_attr_nest_end(message, peer);
-    mnl_attr_nest_end(message, peers);
-    error = send_request(n, message, why);
+    /* Also without a socket: the caller's loop counts on C to move. */
+    (void)netlink_set_write(c, name, n->family, ++n->sequence, request, sizeof(request));
+    if (error == OK)
+        error = send_request(n, (const struct nlmsghdr *)(const void *)request, why);
     bool done = false;
     while (error == OK && !done) {
         size_t size = 0;
@@ -638,15 +725,6 @@ static enum err set_endpoint(struct netlink *n, const char *name,
         if (error == OK)
             error = netlink_ack_parse(&done, why, n->sequence, buffer, size);
     }
-    return error;
-}
-
-enum err netlink_set_endpoint(struct netlink *n, const char *name,
-                              const uint8_t key[static KEY_SIZE],
-                              const struct ip_endpoint *endpoint, uint8_t *buffer,
-                              struct failure *why)
-{
-    enum err error = set_endpoint(n, name, key, endpoint, buffer, why);
     if (error != OK)
         netlink_close(n);
     return device_error(error);
