@@ -1,6 +1,7 @@
 #include "netlink.h"
 
 #include "base/cursor.h"
+#include "netlink_reader.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,85 +14,16 @@
 #include <time.h>
 
 enum {
-    REQUEST_SIZE = 512,           /* of everything but a SET */
-    RETRY_PAUSE_MAX_MS = 16,      /* of 1, 2, 4, ... between two attempts at a dump */
-    ATTRIBUTE_TYPE_MASK = 0x3fff, /* above it: the nested and byte-order bits */
+    REQUEST_SIZE = 512,      /* of everything but a SET */
+    RETRY_PAUSE_MAX_MS = 16, /* of 1, 2, 4, ... between two attempts at a dump */
     ALLOWED_IP_MAX_LENGTH_V4 = 32,
     ALLOWED_IP_MAX_LENGTH_V6 = 128,
 };
 
-/* --- Messages and attributes. --- */
-
-struct message {
-    uint16_t type;
-    uint16_t flags;
-    uint32_t sequence;
-    const uint8_t *payload;
-    size_t payload_size;
-};
-
-/* The next message of a datagram; false at the end, or (failed) for a length that does not fit.
- * Not libmnl's iterator: that one takes a length above 2^31 for a negative one that fits. */
-static bool message_next(struct reader *r, struct message *out)
-{
-    if (reader_left(r) == 0)
-        return false;
-    struct nlmsghdr header;
-    const uint8_t *at = read_bytes(r, sizeof(header));
-    if (at == NULL)
-        return false;
-    memcpy(&header, at, sizeof(header));
-    if (header.nlmsg_len < sizeof(header)) {
-        r->failed = true;
-        return false;
-    }
-    size_t size = header.nlmsg_len - sizeof(header);
-    const uint8_t *payload = read_bytes(r, size);
-    if (payload == NULL)
-        return false;
-    size_t padding = -size & (NLMSG_ALIGNTO - 1U);
-    (void)read_bytes(r, padding < reader_left(r) ? padding : reader_left(r));
-    *out = (struct message){.type = header.nlmsg_type,
-                            .flags = header.nlmsg_flags,
-                            .sequence = header.nlmsg_seq,
-                            .payload = payload,
-                            .payload_size = size};
-    return true;
-}
-
-struct attribute {
-    uint16_t type;
-    uint16_t size;
-    const uint8_t *data;
-};
-
-/* The next attribute; false at the end, or (failed) for a length that does not fit. */
-static bool attribute_next(struct reader *r, struct attribute *out)
-{
-    if (reader_left(r) == 0)
-        return false;
-    struct nlattr header;
-    const uint8_t *at = read_bytes(r, sizeof(header));
-    if (at == NULL)
-        return false;
-    memcpy(&header, at, sizeof(header));
-    if (header.nla_len < sizeof(header)) {
-        r->failed = true;
-        return false;
-    }
-    uint16_t size = (uint16_t)(header.nla_len - sizeof(header));
-    const uint8_t *data = read_bytes(r, size);
-    if (data == NULL)
-        return false;
-    size_t padding = -(size_t)size & (NLA_ALIGNTO - 1U);
-    (void)read_bytes(r, padding < reader_left(r) ? padding : reader_left(r));
-    *out = (struct attribute){
-        .type = header.nla_type & ATTRIBUTE_TYPE_MASK, .size = size, .data = data};
-    return true;
-}
+/* --- Attributes. --- */
 
 /* Copies an attribute whose size the kernel fixes. */
-static enum err fixed(const struct attribute *a, const char *what, void *out, size_t size,
+static enum err fixed(const struct netlink_attribute *a, const char *what, void *out, size_t size,
                       struct failure *why)
 {
     if (a->size != size)
@@ -117,7 +49,7 @@ static enum err kernel_error(struct failure *why, int error_number)
 }
 
 /* The int32 that NLMSG_ERROR and NLMSG_DONE start with. */
-static enum err status_of(const struct message *m, struct failure *why)
+static enum err status_of(const struct netlink_message *m, struct failure *why)
 {
     int32_t status;
     if (m->payload_size < sizeof(status))
@@ -128,7 +60,7 @@ static enum err status_of(const struct message *m, struct failure *why)
 
 /* --- Allowed IPs and peers. --- */
 
-static enum err read_allowed_ip(struct netlink_dump *d, const struct attribute *item)
+static enum err read_allowed_ip(struct netlink_dump *d, const struct netlink_attribute *item)
 {
     struct ip_prefix prefix = {0};
     uint16_t family = AF_UNSPEC;
@@ -137,7 +69,7 @@ static enum err read_allowed_ip(struct netlink_dump *d, const struct attribute *
     bool has_length = false;
     struct reader r = reader_of(item->data, item->size);
     enum err error = OK;
-    for (struct attribute a; error == OK && attribute_next(&r, &a);) {
+    for (struct netlink_attribute a; error == OK && netlink_attribute_next(&r, &a);) {
         switch (a.type) {
         case WGALLOWEDIP_A_FAMILY:
             error = fixed(&a, "allowed IP family", &family, sizeof(family), d->why);
@@ -171,10 +103,10 @@ static enum err read_allowed_ip(struct netlink_dump *d, const struct attribute *
     return error == OK ? OK : fail(d->why, error, "too many allowed IPs for us");
 }
 
-static enum err read_allowed_ips(struct netlink_dump *d, const struct attribute *list)
+static enum err read_allowed_ips(struct netlink_dump *d, const struct netlink_attribute *list)
 {
     struct reader r = reader_of(list->data, list->size);
-    for (struct attribute item; attribute_next(&r, &item);) {
+    for (struct netlink_attribute item; netlink_attribute_next(&r, &item);) {
         enum err error = read_allowed_ip(d, &item);
         if (error != OK)
             return error;
@@ -182,7 +114,7 @@ static enum err read_allowed_ips(struct netlink_dump *d, const struct attribute 
     return r.failed ? broken_lengths(d->why, "the allowed IPs") : OK;
 }
 
-static enum err read_endpoint(struct netlink_dump *d, const struct attribute *a,
+static enum err read_endpoint(struct netlink_dump *d, const struct netlink_attribute *a,
                               struct ip_endpoint *out)
 {
     struct sockaddr_storage sa = {0};
@@ -200,7 +132,7 @@ static enum err read_endpoint(struct netlink_dump *d, const struct attribute *a,
     return error == OK ? OK : fail(d->why, ERR_MALFORMED, "kernel answer: unusable endpoint");
 }
 
-static enum err read_peer_attribute(struct netlink_dump *d, const struct attribute *a,
+static enum err read_peer_attribute(struct netlink_dump *d, const struct netlink_attribute *a,
                                     struct wg_peer *peer)
 {
     enum err error;
@@ -238,10 +170,10 @@ static enum err read_peer_attribute(struct netlink_dump *d, const struct attribu
     }
 }
 
-static bool find_public_key(const struct attribute *item, struct attribute *key)
+static bool find_public_key(const struct netlink_attribute *item, struct netlink_attribute *key)
 {
     struct reader r = reader_of(item->data, item->size);
-    for (struct attribute a; attribute_next(&r, &a);) {
+    for (struct netlink_attribute a; netlink_attribute_next(&r, &a);) {
         if (a.type == WGPEER_A_PUBLIC_KEY) {
             *key = a;
             return true;
@@ -269,9 +201,9 @@ static enum err open_peer(struct netlink_dump *d, const uint8_t key[static KEY_S
     return OK;
 }
 
-static enum err read_peer(struct netlink_dump *d, const struct attribute *item)
+static enum err read_peer(struct netlink_dump *d, const struct netlink_attribute *item)
 {
-    struct attribute key_attribute;
+    struct netlink_attribute key_attribute;
     uint8_t key[KEY_SIZE];
     if (!find_public_key(item, &key_attribute))
         return fail(d->why, ERR_MALFORMED, "kernel answer: a peer without public key");
@@ -280,17 +212,17 @@ static enum err read_peer(struct netlink_dump *d, const struct attribute *item)
     if (error == OK)
         error = open_peer(d, key, &peer);
     struct reader r = reader_of(item->data, item->size);
-    for (struct attribute a; error == OK && attribute_next(&r, &a);)
+    for (struct netlink_attribute a; error == OK && netlink_attribute_next(&r, &a);)
         error = read_peer_attribute(d, &a, peer);
     if (error == OK && r.failed)
         return broken_lengths(d->why, "a peer");
     return error;
 }
 
-static enum err read_peers(struct netlink_dump *d, const struct attribute *list)
+static enum err read_peers(struct netlink_dump *d, const struct netlink_attribute *list)
 {
     struct reader r = reader_of(list->data, list->size);
-    for (struct attribute item; attribute_next(&r, &item);) {
+    for (struct netlink_attribute item; netlink_attribute_next(&r, &item);) {
         enum err error = read_peer(d, &item);
         if (error != OK)
             return error;
@@ -300,7 +232,7 @@ static enum err read_peers(struct netlink_dump *d, const struct attribute *list)
 
 /* --- The dump. --- */
 
-static enum err read_device_attribute(struct netlink_dump *d, const struct attribute *a)
+static enum err read_device_attribute(struct netlink_dump *d, const struct netlink_attribute *a)
 {
     struct wg_device *device = d->device;
     enum err error;
@@ -329,12 +261,12 @@ static enum err read_device_attribute(struct netlink_dump *d, const struct attri
     }
 }
 
-static enum err read_device_message(struct netlink_dump *d, const struct message *m)
+static enum err read_device_message(struct netlink_dump *d, const struct netlink_message *m)
 {
     if (m->payload_size < GENL_HDRLEN)
         return fail(d->why, ERR_MALFORMED, "kernel answer: a message without its header");
     struct reader r = reader_of(m->payload + GENL_HDRLEN, m->payload_size - GENL_HDRLEN);
-    for (struct attribute a; attribute_next(&r, &a);) {
+    for (struct netlink_attribute a; netlink_attribute_next(&r, &a);) {
         enum err error = read_device_attribute(d, &a);
         if (error != OK)
             return error;
@@ -350,7 +282,7 @@ void netlink_dump_init(struct netlink_dump *d, struct wg_device *device, struct 
         (struct netlink_dump){.device = device, .why = why, .family = family, .sequence = sequence};
 }
 
-static enum err dump_message(struct netlink_dump *d, const struct message *m)
+static enum err dump_message(struct netlink_dump *d, const struct netlink_message *m)
 {
     /* Also on NLMSG_DONE: the last change may have come after the last peer. */
     if ((m->flags & NLM_F_DUMP_INTR) != 0)
@@ -374,7 +306,7 @@ static enum err dump_message(struct netlink_dump *d, const struct message *m)
 enum err netlink_dump_feed(struct netlink_dump *d, const void *data, size_t size)
 {
     struct reader r = reader_of(data, size);
-    for (struct message m; !d->done && message_next(&r, &m);) {
+    for (struct netlink_message m; !d->done && netlink_message_next(&r, &m);) {
         if (m.sequence != d->sequence)
             continue;
         enum err error = dump_message(d, &m);
@@ -386,13 +318,13 @@ enum err netlink_dump_feed(struct netlink_dump *d, const void *data, size_t size
 
 /* --- The other answers. --- */
 
-static enum err family_of(uint16_t *family, struct failure *why, const struct message *m)
+static enum err family_of(uint16_t *family, struct failure *why, const struct netlink_message *m)
 {
     if (m->payload_size < GENL_HDRLEN)
         return fail(why, ERR_MALFORMED, "kernel answer: a message without its header");
     uint16_t found = 0;
     struct reader r = reader_of(m->payload + GENL_HDRLEN, m->payload_size - GENL_HDRLEN);
-    for (struct attribute a; attribute_next(&r, &a);) {
+    for (struct netlink_attribute a; netlink_attribute_next(&r, &a);) {
         if (a.type != CTRL_ATTR_FAMILY_ID)
             continue;
         enum err error = fixed(&a, "family number", &found, sizeof(found), why);
@@ -412,7 +344,7 @@ enum err netlink_family_parse(uint16_t *family, struct failure *why, uint32_t se
 {
     *family = 0;
     struct reader r = reader_of(data, size);
-    for (struct message m; *family == 0 && message_next(&r, &m);) {
+    for (struct netlink_message m; *family == 0 && netlink_message_next(&r, &m);) {
         enum err error = OK;
         if (m.sequence != sequence)
             continue;
@@ -433,7 +365,7 @@ enum err netlink_ack_parse(bool *done, struct failure *why, uint32_t sequence, c
 {
     *done = false;
     struct reader r = reader_of(data, size);
-    for (struct message m; message_next(&r, &m);) {
+    for (struct netlink_message m; netlink_message_next(&r, &m);) {
         if (m.sequence != sequence || m.type != NLMSG_ERROR)
             continue;
         *done = true;

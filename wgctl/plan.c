@@ -33,13 +33,6 @@ struct planner {
     size_t claimed_count;
 };
 
-bool plan_peer_is_alive(const struct wg_peer *peer, int64_t now_s)
-{
-    if (peer->last_handshake_sec == 0 && peer->last_handshake_nsec == 0)
-        return false;
-    return peer->last_handshake_sec > now_s - PLAN_FRESH_S;
-}
-
 /* --- Order. --- */
 
 static int compare_keys(const uint8_t *a, const uint8_t *b)
@@ -125,7 +118,7 @@ static bool is_owned(const struct planner *p, const uint8_t *key)
 
 static bool is_alive(const struct planner *p, const struct wg_peer *peer)
 {
-    return plan_peer_is_alive(peer, p->input->now_s);
+    return wg_peer_liveness(peer, p->input->now_s) == WG_ALIVE;
 }
 
 /* --- Results. --- */

@@ -564,7 +564,7 @@ static void a_plan_carried_out_leaves_nothing_to_do(void **state)
         for (size_t i = 0; i < w->plan.change_count; i++)
             model_apply(peers, &w->plan.changes[i]);
         for (size_t i = 0; i < MAX_PEERS; i++)
-            if (before[i].is_there && plan_peer_is_alive(&before[i].peer, NOW_S))
+            if (before[i].is_there && wg_peer_liveness(&before[i].peer, NOW_S) == WG_ALIVE)
                 assert_memory_equal(&before[i], &peers[i], sizeof(peers[i]));
         device_of_model(&w->device, peers);
         decide(w);

@@ -23,7 +23,7 @@
 #include "wgctl/change.h"
 
 enum {
-    PLAN_FRESH_S = 180, /* REJECT_AFTER_TIME: an older handshake's session is dead */
+    PLAN_FRESH_S = WG_SESSION_S, /* wg_peer_liveness */
 };
 
 struct plan_peer {
@@ -60,10 +60,6 @@ struct plan {
     struct plan_refusal *refusals;
     size_t refusal_count;
 };
-
-/* Whether PEER's endpoint is alive at NOW_S. A handshake of the future is: the clock was set back.
- */
-bool plan_peer_is_alive(const struct wg_peer *peer, int64_t now_s);
 
 /* OUT borrows from INPUT and ARENA, which also gets what the decision needs on its way (some 100
  * bytes a peer, 50 an allowed IP). ERR_NO_MEMORY. */
