@@ -432,8 +432,7 @@ static enum err load_entry(struct steer_observe *o, const struct kv *kv)
         return OK;
     if (!reserve_entries(&o->entries, &o->entry_capacity, o->entry_count + 1))
         return ERR_NO_MEMORY;
-    /* Keys come in order, and base32 of a key orders as the key: digits are after letters in its
-     * alphabet but before them in ASCII, so not quite; sorted when all are there. */
+    /* Base32 does not order as the keys do: they are sorted once all are there. */
     struct entry *e = &o->entries[o->entry_count++];
     *e = (struct entry){.loaded_s = time(NULL)};
     memcpy(e->key, key.peer, KEY_SIZE);

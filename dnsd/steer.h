@@ -11,8 +11,8 @@
  * device, decides (wgctl/plan.h) and changes it, so the loop never waits for netlink.
  *
  * Functions: loop thread only, which is the main thread (dnsd/device.h). Both stop without a word
- * to the registry: a lease that nobody keeps alive ends by itself, and a reload's next observer goes
- * on with it. */
+ * to the registry: a lease that nobody keeps alive ends by itself, and a reload's next observer
+ * goes on with it. */
 #ifndef WARREN_DNSD_STEER_H
 #define WARREN_DNSD_STEER_H
 
@@ -37,7 +37,7 @@ struct steer_observe_config {
     struct store *store; /* outlives the observer */
     const char *zone;    /* lower-case absolute: "wg.example." */
     const char *device;
-    int64_t expire_s;    /* 0: STEER_EXPIRE_S */
+    int64_t expire_s; /* 0: STEER_EXPIRE_S */
 };
 
 /* CONFIG's strings are copied. A device that cannot be read and a store that is away are no errors:
@@ -52,8 +52,8 @@ struct steer_sync;
 
 struct steer_sync_config {
     uv_loop_t *loop;
-    const struct zones_warren *zone; /* read inside these functions and on the loop, never elsewhere;
-                                        outlives the sync */
+    const struct zones_warren *zone; /* read inside these functions and on the loop, never
+                                        elsewhere; outlives the sync */
     const char *zone_name;           /* for messages: "wg.example." */
     const char *device;
     bool adopt;

@@ -30,8 +30,7 @@ static enum err fail_at(struct wgctl *w, enum err error, const char *name, const
     return fail(&w->why, error, "%s: peer %.*s: %.160s", name, KEY_BASE64_SIZE, text, step.text);
 }
 
-/* Whether ERROR says nothing about a single peer. */
-static bool is_of_device(enum err error)
+bool wgctl_error_is_of_device(enum err error)
 {
     static const enum err of_device[] = {
         ERR_NO_DEVICE, ERR_NOT_FOUND, ERR_NOT_WIREGUARD, ERR_PERMISSION,
@@ -73,7 +72,7 @@ static enum err send_all(struct wgctl *w, const char *name, send_next_fn *send,
         struct change_cursor next = *c;
         enum err error = send(w, name, &next);
         bool is_one = next.at - c->at + (next.ip_index > 0) == 1;
-        if (error != OK && !is_one && !is_of_device(error)) {
+        if (error != OK && !is_one && !wgctl_error_is_of_device(error)) {
             struct change_cursor at = *c;
             error = send_one_by_one(w, name, send, &at, &next);
             next = at;
@@ -131,7 +130,8 @@ enum err wgctl_change_peers(struct wgctl *w, const char *name,
     if (error == OK && count > 0) {
         error = apply(w, name, &c);
         if (error != OK)
-            error = fail_at(w, error, name, is_of_device(error) ? NULL : changes[c.at].public_key);
+            error = fail_at(w, error, name,
+                            wgctl_error_is_of_device(error) ? NULL : changes[c.at].public_key);
     }
     if (error == OK)
         w->why.text[0] = '\0';
