@@ -476,7 +476,8 @@ static void loaded_page(void *context, const struct store_response *response)
             store_failed(o, err_text(ERR_NO_MEMORY));
             start_over(o, o->observer);
         } else if (!page->more || page->kv_count == 0) {
-            qsort(o->entries, o->entry_count, sizeof(*o->entries), compare_entries);
+            if (o->entry_count > 0)
+                qsort(o->entries, o->entry_count, sizeof(*o->entries), compare_entries);
             evaluate_all(o);
             o->state = OBSERVE_LEASING;
         }
