@@ -69,6 +69,7 @@ static enum err read_route(struct route_answer *out, const struct netlink_messag
     bool carries = header.rtm_type == RTN_UNICAST || header.rtm_type == RTN_LOCAL ||
                    header.rtm_type == RTN_BROADCAST || header.rtm_type == RTN_ANYCAST ||
                    header.rtm_type == RTN_MULTICAST;
+    answer.is_local = header.rtm_type == RTN_LOCAL;
     answer.has_route = carries && header.rtm_dst_len > 0;
     *out = answer;
     return OK;
@@ -174,5 +175,8 @@ bool wgctl_routes_elsewhere(struct wgctl_routes *r, const char *device,
     struct route_answer answer;
     if (ask(r, &prefix->addr, &answer) != OK)
         return true;
-    return answer.has_route && answer.oif != if_nametoindex(device);
+    /* An address of this machine belongs to no peer, not even if it is the device's. */
+    bool is_address = prefix->length == ip_addr_size(&prefix->addr) * 8;
+    return answer.has_route &&
+           ((answer.is_local && is_address) || answer.oif != if_nametoindex(device));
 }

@@ -11,6 +11,7 @@
 struct route_answer {
     bool done;      /* the answer to our request was found */
     bool has_route; /* one that carries traffic and is not the default route */
+    bool is_local;  /* it ends in this machine, whatever its interface */
     uint32_t oif;   /* its interface; 0: several, or none named */
 };
 

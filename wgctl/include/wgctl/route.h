@@ -15,7 +15,8 @@ void wgctl_routes_destroy(struct wgctl_routes *r);
 
 /* Whether the first address of PREFIX has a route to another interface than DEVICE. The default
  * route does not count, nor does one that refuses (unreachable, prohibit, blackhole); an address of
- * this machine does. True too when the kernel does not say: then nothing is captured by mistake. */
+ * this machine does, also one of DEVICE. True too when the kernel does not say: then nothing is
+ * captured by mistake. */
 bool wgctl_routes_elsewhere(struct wgctl_routes *r, const char *device,
                             const struct ip_prefix *prefix);
 
