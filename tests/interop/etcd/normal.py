@@ -13,6 +13,8 @@ RULES = [(re.compile(pattern, re.M), to) for pattern, to in [
     # headers and status, as JSON and as fields
     (r'"(cluster_id|member_id|raft_term|leader|raftIndex|raftTerm|raftAppliedIndex|dbSize|dbSizeInUse)":' + NUMBER, r'"\1":<N>'),
     (r'^"(ClusterID|MemberID|RaftTerm|Leader|RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse)" : 0*[1-9a-f][0-9a-f]*$', r'"\1" : <N>'),
+    (r'"cluster_id":"[0-9a-f]+"', '"cluster_id":"<N>"'),
+    (r"(?<=\| )[0-9.]+(µs|ms)(?= +\|)", "<TIME>"),
     (r'"hash":\d+', '"hash":<HASH>'),
     (r'^"Hash" : \d+', '"Hash" : <HASH>'),
     (r"^(<ENDPOINT>, )\d+(, \d+)?$", r"\1<HASH>\2"),
@@ -22,7 +24,11 @@ TABLE_RULE = re.compile(r"^\+[-+]+\+$", re.M)
 TABLE_LINE = re.compile(r"^\|.*\|$", re.M)
 MEMBER_LIST = re.compile(r"^([0-9a-f]{2,16}), (started|unstarted), ", re.M)
 LEASE_GRANTED = re.compile(r"^lease ([0-9a-f]+) granted", re.M)
-LEASE_JSON = re.compile(r'^\{"cluster_id":.*"revision":\d+.*?\},?.*"ID":(\d+),"TTL"|^\{"(?:header|Header)":.*"ID":(\d+),"TTL"', re.M)
+LEASE_JSON = re.compile(r'"raft_term":\d+,"ID":(\d+),"TTL"')
+LEASE_FIELDS = re.compile(r'^"ID" : (\d+)\n"TTL" : ', re.M)
+ELECTION_KEY = re.compile(r"^(?:e|l)/([0-9a-f]{8,16})$", re.M)
+# A panic of etcdctl's own: where it happened is not the server's doing.
+STACK = re.compile(r"^(\[signal .*|goroutine \d+ \[running\]:\n(?:.+\n)*)", re.M)
 
 
 LEFT = re.compile(r'(?P<a>granted with TTL\((?P<g>\d+)s\), remaining\()(?P<r>\d+)(?P<z>s\))')
@@ -49,10 +55,9 @@ class Normal:
         self.leases, self.member = [], None
 
     def learn(self, text):
-        for match in LEASE_GRANTED.finditer(text):
-            self._lease(int(match[1], 16))
-        for match in LEASE_JSON.finditer(text):
-            self._lease(int(match[1] or match[2]))
+        for pattern, base in ((LEASE_GRANTED, 16), (LEASE_JSON, 10), (LEASE_FIELDS, 10), (ELECTION_KEY, 16)):
+            for match in pattern.finditer(text):
+                self._lease(int(match[1], base))
         match = MEMBER_LIST.search(text)
         if match:
             self.member = int(match[1], 16)
@@ -71,7 +76,7 @@ class Normal:
         return text.replace("$E", "127.0.0.1:%d" % self.server.port)
 
     def __call__(self, data):
-        text = data.decode("utf-8", "backslashreplace")
+        text = STACK.sub("", data.decode("utf-8", "backslashreplace"))
         self.learn(text)
         for port in [self.server.port] + self.ports:
             text = re.sub(r"\b127\.0\.0\.1:%d\b" % port, "<ENDPOINT>", text)
