@@ -1,7 +1,7 @@
 // rawgrpc sends requests that no etcdctl sends to a real etcd and to the server under test, and compares every answer:
 // status codes and messages, headers, events, trailers. Each scenario has a fresh store on both.
 //
-// Usage: rawgrpc -server COMMAND [-reference COMMAND] [-self] [-only TEXT] [-sample N] [-seeds N] [-differences FILE] [-show] [-v]
+// Usage: rawgrpc -server COMMAND [-reference COMMAND] [-self] [-only TEXT] [-sample N] [-seeds N] [-jobs N] [-differences FILE] [-show] [-v]
 //
 // It ends with "N passed, N failed, N skipped"; exit code 0, 1, or 77 if nothing ran.
 package main
@@ -108,6 +108,7 @@ func check(o options, s scenario, rules []*rule) []string {
 	}
 	wait.Wait()
 	if o.show {
+		fmt.Println("=== " + s.name)
 		for _, n := range reference {
 			fmt.Printf("  %s\n      %s\n", shortened(n.step), strings.ReplaceAll(shortened(n.text), "\n", "\n      "))
 		}
@@ -132,7 +133,7 @@ func check(o options, s scenario, rules []*rule) []string {
 
 func main() {
 	var o options
-	var sample, seeds int
+	var sample, seeds, jobs int
 	var differences string
 	flag.StringVar(&o.server, "server", "", "what to test; it is given etcd's flags")
 	flag.StringVar(&o.reference, "reference", "/usr/bin/etcd", "the real etcd")
@@ -140,6 +141,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "scenarios whose name contains this")
 	flag.IntVar(&sample, "sample", 1, "every Nth scenario")
 	flag.IntVar(&seeds, "seeds", 8, "random histories")
+	flag.IntVar(&jobs, "jobs", 4, "scenarios at once")
 	flag.StringVar(&differences, "differences", "", "file of what may differ")
 	flag.BoolVar(&o.show, "show", false, "print what the reference does, and run nothing else")
 	flag.BoolVar(&o.verbose, "v", false, "say what passed")
@@ -158,6 +160,7 @@ func main() {
 	}
 	addRandom(seeds)
 	passed, failed, skipped := 0, 0, 0
+	var todo []scenario
 	chosen := 0
 	for _, s := range scenarios {
 		if !strings.Contains(s.name, o.only) {
@@ -171,10 +174,27 @@ func main() {
 			fmt.Printf("skip  %s: etcd 3.4 does otherwise\n", s.name)
 			continue
 		}
-		if o.show {
-			fmt.Println("=== " + s.name)
+		todo = append(todo, s)
+	}
+	if o.show {
+		jobs = 1
+	}
+	results := make([]chan []string, len(todo))
+	free := make(chan bool, jobs)
+	for i := range todo {
+		results[i] = make(chan []string, 1)
+	}
+	go func() {
+		for i, s := range todo {
+			free <- true
+			go func() {
+				results[i] <- check(o, s, rules)
+				<-free
+			}()
 		}
-		if found := check(o, s, rules); len(found) != 0 {
+	}()
+	for i, s := range todo {
+		if found := <-results[i]; len(found) != 0 {
 			failed++
 			fmt.Printf("FAIL  %s\n      %s\n", s.name, strings.ReplaceAll(strings.Join(found, "\n"), "\n", "\n      "))
 		} else {

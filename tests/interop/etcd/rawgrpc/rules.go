@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // A rule allows one note to differ; the file's format is that of ../../corefiles/differences.py.
@@ -68,7 +69,11 @@ func readRules(file string) ([]*rule, error) {
 	return rules, nil
 }
 
+var rulesLock sync.Mutex
+
 func allowed(rules []*rule, name string, a, b note) bool {
+	rulesLock.Lock()
+	defer rulesLock.Unlock()
 	for _, r := range rules {
 		matched, _ := path.Match(r.cases, name)
 		where, _ := regexp.MatchString("^(?:"+r.where+")$", a.step)

@@ -38,7 +38,7 @@ func onePut() []byte {
 	return encoded(&pb.PutRequest{Key: []byte("a"), Value: []byte("1")})
 }
 
-// raw sends one HTTP/2 request by hand and notes status, the headers that gRPC defines, and the size of the answer.
+// raw sends one HTTP/2 request by hand and notes status, the headers that gRPC defines, and whether there is an answer.
 func raw(r *run, what, method, path string, headers map[string]string, body []byte) {
 	transport := &http2.Transport{AllowHTTP: true,
 		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
@@ -68,7 +68,7 @@ func raw(r *run, what, method, path string, headers map[string]string, body []by
 	}
 	defer a.Body.Close()
 	answer, err := io.ReadAll(a.Body)
-	text := fmt.Sprintf("HTTP %d, %d bytes", a.StatusCode, len(answer))
+	text := fmt.Sprintf("HTTP %d, answer: %v", a.StatusCode, len(answer) != 0)
 	if err != nil {
 		text += ", then " + err.Error()
 	}
@@ -151,7 +151,7 @@ func init() {
 	addRaw("a bool of 2", "POST", putPath, nil, func() []byte { return frame(0, append(onePut(), 0x20, 0x02)) })
 	addRaw("a length prefix of 4 GiB", "POST", putPath, nil, func() []byte { return []byte{0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3} })
 	addRaw("a length prefix of 2 MiB and one", "POST", putPath, nil, func() []byte { return []byte{0, 0, 0x20, 0, 1, 1, 2, 3} })
-	for _, timeout := range []string{"10S", "99999999H", "1M", "500m", "900000u", "x", "10", "S", "-1S", "123456789S", "1 S"} {
+	for _, timeout := range []string{"10S", "99999999H", "1M", "500m", "900000u", "x", "10", "S", "123456789S", "1 S"} {
 		addRaw("grpc-timeout "+timeout, "POST", putPath, map[string]string{"grpc-timeout": timeout}, framed)
 	}
 	addRaw("metadata of all kinds", "POST", putPath, map[string]string{"x-any": "value", "x-any-bin": "AAEC", "authorization": "Bearer x"}, framed)

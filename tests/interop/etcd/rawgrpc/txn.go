@@ -184,7 +184,9 @@ func init() {
 	})
 	add("txn/nested", func(r *run) {
 		r.put("a", "1")
-		is := func(key string, revision int64) []*pb.Compare { return compares(ifMod(key, pb.Compare_EQUAL, revision)) }
+		is := func(key string, revision int64) []*pb.Compare {
+			return compares(ifMod(key, pb.Compare_EQUAL, revision))
+		}
 		// Compares are made before any write, those of nested ones too.
 		txn(r, is("a", 2), ops(opPut("a", "2"), nested(is("a", 2), ops(opPut("b", "seen before")), ops(opPut("b", "seen after")))), nil)
 		all(r)
