@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"warren.test/etcd/server"
 )
 
 // kept is a key under a lease that the library keeps alive until stop.
@@ -101,8 +102,8 @@ func gone(ctx context.Context, address string, limit time.Duration) (time.Durati
 	}
 }
 
-func leaseKept(ctx context.Context, s *server) error {
-	k, err := keep(ctx, s.address, leaseTTL)
+func leaseKept(ctx context.Context, s *server.Server) error {
+	k, err := keep(ctx, s.Address, leaseTTL)
 	if err != nil {
 		return err
 	}
@@ -114,12 +115,12 @@ func leaseKept(ctx context.Context, s *server) error {
 	if count < 6 {
 		return fmt.Errorf("only %d answers to the keepalive", count)
 	}
-	if err = mustHave(ctx, s.address, true); err != nil {
+	if err = mustHave(ctx, s.Address, true); err != nil {
 		return err
 	}
 	k.stop()
 	stopped := time.Now()
-	if _, err = gone(ctx, s.address, 4*leaseTTL*time.Second); err != nil {
+	if _, err = gone(ctx, s.Address, 4*leaseTTL*time.Second); err != nil {
 		return err
 	}
 	// Kept alive every third of its time: it may not end earlier than the other two.
@@ -137,8 +138,8 @@ func leaseKept(ctx context.Context, s *server) error {
 	return nil
 }
 
-func leaseCut(ctx context.Context, s *server) error {
-	p, err := newProxy(s.address)
+func leaseCut(ctx context.Context, s *server.Server) error {
+	p, err := newProxy(s.Address)
 	if err != nil {
 		return err
 	}
@@ -157,11 +158,11 @@ func leaseCut(ctx context.Context, s *server) error {
 	if _, err = k.during(time.Second); err != nil {
 		return err
 	}
-	return mustHave(ctx, s.address, true)
+	return mustHave(ctx, s.Address, true)
 }
 
-func leaseKilled(ctx context.Context, s *server) error {
-	k, err := keep(ctx, s.address, 6)
+func leaseKilled(ctx context.Context, s *server.Server) error {
+	k, err := keep(ctx, s.Address, 6)
 	if err != nil {
 		return err
 	}
@@ -170,12 +171,12 @@ func leaseKilled(ctx context.Context, s *server) error {
 		if _, err = k.during(time.Second); err != nil {
 			return err
 		}
-		s.kill()
+		s.Kill()
 		time.Sleep(watchPause)
-		if err = s.start(); err != nil {
+		if err = s.Start(); err != nil {
 			return err
 		}
-		if err = mustHave(ctx, s.address, true); err != nil {
+		if err = mustHave(ctx, s.Address, true); err != nil {
 			return err
 		}
 	}
@@ -186,16 +187,16 @@ func leaseKilled(ctx context.Context, s *server) error {
 	if count == 0 {
 		return errors.New("no answer to a keepalive after the restart")
 	}
-	if err = mustHave(ctx, s.address, true); err != nil {
+	if err = mustHave(ctx, s.Address, true); err != nil {
 		return err
 	}
 	k.stop()
-	_, err = gone(ctx, s.address, 20*time.Second)
+	_, err = gone(ctx, s.Address, 20*time.Second)
 	return err
 }
 
-func leaseRevoked(ctx context.Context, s *server) error {
-	k, err := keep(ctx, s.address, leaseTTL)
+func leaseRevoked(ctx context.Context, s *server.Server) error {
+	k, err := keep(ctx, s.Address, leaseTTL)
 	if err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func leaseRevoked(ctx context.Context, s *server) error {
 	if _, err = k.client.Revoke(ctx, k.id); err != nil {
 		return err
 	}
-	if err = mustHave(ctx, s.address, false); err != nil {
+	if err = mustHave(ctx, s.Address, false); err != nil {
 		return err
 	}
 	for end := time.After(10 * time.Second); ; {
@@ -222,18 +223,18 @@ func leaseRevoked(ctx context.Context, s *server) error {
 }
 
 // leaseExclusion: ten clients each increment a number under a lock made of a transaction and a lease.
-func leaseExclusion(ctx context.Context, s *server) error {
+func leaseExclusion(ctx context.Context, s *server.Server) error {
 	const clients, rounds = 5, 8
 	failures := make(chan error, clients)
 	for range clients {
-		go func() { failures <- increments(ctx, s.address, rounds) }()
+		go func() { failures <- increments(ctx, s.Address, rounds) }()
 	}
 	for range clients {
 		if err := <-failures; err != nil {
 			return err
 		}
 	}
-	client, err := connect(s.address)
+	client, err := connect(s.Address)
 	if err != nil {
 		return err
 	}
@@ -287,8 +288,8 @@ func increments(ctx context.Context, address string, rounds int) error {
 	return nil
 }
 
-func kvKilled(ctx context.Context, s *server) error {
-	client, err := connect(s.address)
+func kvKilled(ctx context.Context, s *server.Server) error {
+	client, err := connect(s.Address)
 	if err != nil {
 		return err
 	}
@@ -298,8 +299,8 @@ func kvKilled(ctx context.Context, s *server) error {
 		if _, err = client.Put(ctx, key, "v"); err != nil {
 			return err
 		}
-		s.kill()
-		if err = s.start(); err != nil {
+		s.Kill()
+		if err = s.Start(); err != nil {
 			return err
 		}
 		one, cancel := context.WithTimeout(ctx, 15*time.Second)

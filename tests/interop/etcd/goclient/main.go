@@ -19,6 +19,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"warren.test/etcd/server"
 )
 
 const (
@@ -34,7 +36,7 @@ const overtaking = "watch/progress across a cut"
 
 type test struct {
 	name string
-	run  func(ctx context.Context, s *server) error
+	run  func(ctx context.Context, s *server.Server) error
 }
 
 var tests = []test{
@@ -226,12 +228,12 @@ func main() {
 }
 
 func runOne(command string, t test) error {
-	s, err := newServer(command)
+	s, err := server.New(command, "")
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err = s.start(); err != nil {
+	defer s.Close()
+	if err = s.Start(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
@@ -239,8 +241,8 @@ func runOne(command string, t test) error {
 	if err = t.run(ctx, s); err != nil {
 		return err
 	}
-	if !s.running() {
-		return fmt.Errorf("the server ended by itself: %s", s.said())
+	if !s.Running() {
+		return fmt.Errorf("the server ended by itself: %s", s.Said())
 	}
 	return nil
 }

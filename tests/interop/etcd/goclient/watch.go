@@ -8,27 +8,28 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"warren.test/etcd/server"
 )
 
 const prefix = "w/"
 
-func watchKilled(ctx context.Context, s *server) error {
-	client, err := connect(s.address)
+func watchKilled(ctx context.Context, s *server.Server) error {
+	client, err := connect(s.Address)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	r := startReader(ctx, client, prefix, clientv3.WithPrefix(), clientv3.WithRev(1))
-	w, err := startWriter(ctx, s.address, prefix)
+	w, err := startWriter(ctx, s.Address, prefix)
 	if err != nil {
 		return err
 	}
 	defer w.stop()
 	for range killCount {
 		time.Sleep(2 * watchPause)
-		s.kill()
+		s.Kill()
 		time.Sleep(watchPause)
-		if err = s.start(); err != nil {
+		if err = s.Start(); err != nil {
 			return err
 		}
 		// Clients wait up to some seconds before they try again: see that they are there.
@@ -40,11 +41,11 @@ func watchKilled(ctx context.Context, s *server) error {
 		}
 	}
 	w.stop()
-	return r.exactly(ctx, s.address, prefix, w)
+	return r.exactly(ctx, s.Address, prefix, w)
 }
 
-func watchCut(ctx context.Context, s *server) error {
-	p, err := newProxy(s.address)
+func watchCut(ctx context.Context, s *server.Server) error {
+	p, err := newProxy(s.Address)
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func watchCut(ctx context.Context, s *server) error {
 	}
 	defer client.Close()
 	r := startReader(ctx, client, prefix, clientv3.WithPrefix(), clientv3.WithRev(1))
-	w, err := startWriter(ctx, s.address, prefix)
+	w, err := startWriter(ctx, s.Address, prefix)
 	if err != nil {
 		return err
 	}
@@ -70,12 +71,12 @@ func watchCut(ctx context.Context, s *server) error {
 		}
 	}
 	w.stop()
-	return r.exactly(ctx, s.address, prefix, w)
+	return r.exactly(ctx, s.Address, prefix, w)
 }
 
 // watchCatchUp has a long history, and cuts the connection in the middle of its replay.
-func watchCatchUp(ctx context.Context, s *server) error {
-	direct, err := connect(s.address)
+func watchCatchUp(ctx context.Context, s *server.Server) error {
+	direct, err := connect(s.Address)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func watchCatchUp(ctx context.Context, s *server) error {
 		}
 		w.acked[n] = a.Header.Revision
 	}
-	p, err := newProxy(s.address)
+	p, err := newProxy(s.Address)
 	if err != nil {
 		return err
 	}
@@ -112,11 +113,11 @@ func watchCatchUp(ctx context.Context, s *server) error {
 	r := startReader(ctx, client, prefix, clientv3.WithPrefix(), clientv3.WithRev(1), clientv3.WithFragment())
 	time.Sleep(2 * time.Second)
 	p.cutEvery(0)
-	return r.exactly(ctx, s.address, prefix, w)
+	return r.exactly(ctx, s.Address, prefix, w)
 }
 
-func watchSeveral(ctx context.Context, s *server) error {
-	p, err := newProxy(s.address)
+func watchSeveral(ctx context.Context, s *server.Server) error {
+	p, err := newProxy(s.Address)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func watchSeveral(ctx context.Context, s *server) error {
 	for range 5 {
 		readers = append(readers, startReader(ctx, client, prefix, clientv3.WithPrefix(), clientv3.WithRev(1), clientv3.WithPrevKV()))
 	}
-	w, err := startWriter(ctx, s.address, prefix)
+	w, err := startWriter(ctx, s.Address, prefix)
 	if err != nil {
 		return err
 	}
@@ -141,12 +142,12 @@ func watchSeveral(ctx context.Context, s *server) error {
 	}
 	w.stop()
 	// The last event of one is not the last of the next: each check adds an event.
-	return readers[len(readers)-1].exactly(ctx, s.address, prefix, w)
+	return readers[len(readers)-1].exactly(ctx, s.Address, prefix, w)
 }
 
 // watchCompacted: what a watch missed was compacted meanwhile, and it is told.
-func watchCompacted(ctx context.Context, s *server) error {
-	p, err := newProxy(s.address)
+func watchCompacted(ctx context.Context, s *server.Server) error {
+	p, err := newProxy(s.Address)
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func watchCompacted(ctx context.Context, s *server) error {
 		return err
 	}
 	defer client.Close()
-	direct, err := connect(s.address)
+	direct, err := connect(s.Address)
 	if err != nil {
 		return err
 	}
@@ -190,8 +191,8 @@ func watchCompacted(ctx context.Context, s *server) error {
 }
 
 // watchProgress: after a cut, a progress notification promises no more than what had come.
-func watchProgress(ctx context.Context, s *server) error {
-	p, err := newProxy(s.address)
+func watchProgress(ctx context.Context, s *server.Server) error {
+	p, err := newProxy(s.Address)
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func watchProgress(ctx context.Context, s *server) error {
 		return err
 	}
 	defer client.Close()
-	w, err := startWriter(ctx, s.address, prefix)
+	w, err := startWriter(ctx, s.Address, prefix)
 	if err != nil {
 		return err
 	}

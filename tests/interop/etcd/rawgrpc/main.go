@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+
+	"warren.test/etcd/server"
 )
 
 // A scenario notes what one server does; it must not look at anything that differs from run to run.
@@ -42,12 +44,15 @@ type options struct {
 }
 
 func runOn(command string, s scenario) (notes []note, err error) {
-	server, err := startServer(command, s.flags)
+	process, err := server.New(command, s.flags)
 	if err != nil {
 		return nil, err
 	}
-	defer server.close()
-	r, err := newRun(server)
+	defer process.Close()
+	if err = process.Start(); err != nil {
+		return nil, err
+	}
+	r, err := newRun(process)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +61,8 @@ func runOn(command string, s scenario) (notes []note, err error) {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the scenario failed: %v", p)
 			notes = r.notes
-		} else if !server.running() {
-			err = fmt.Errorf("the server ended by itself: %s", server.said())
+		} else if !process.Running() {
+			err = fmt.Errorf("the server ended by itself: %s", process.Said())
 			notes = r.notes
 		}
 	}()

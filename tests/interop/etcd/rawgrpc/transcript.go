@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"warren.test/etcd/server"
 )
 
 const callLimit = 20 * time.Second
@@ -21,7 +23,7 @@ type note struct{ step, text string }
 
 // A run is one scenario on one server: its connection, and what was noted.
 type run struct {
-	server *server
+	server *server.Server
 	conn   *grpc.ClientConn
 	kv     pb.KVClient
 	watch  pb.WatchClient
@@ -33,8 +35,8 @@ type run struct {
 	leases []int64 // that the server chose, in order: noted as L1, L2...
 }
 
-func newRun(s *server) (*run, error) {
-	conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+func newRun(s *server.Server) (*run, error) {
+	conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)))
 	if err != nil {
 		return nil, err
@@ -90,7 +92,7 @@ func (r *run) text(m any) string {
 
 func (r *run) failure(err error) string {
 	s, _ := status.FromError(err)
-	return fmt.Sprintf("error %d: %s", s.Code(), strings.ReplaceAll(s.Message(), r.server.address, "ADDRESS"))
+	return fmt.Sprintf("error %d: %s", s.Code(), strings.ReplaceAll(s.Message(), r.server.Address, "ADDRESS"))
 }
 
 func name(f any) string {

@@ -47,7 +47,7 @@ func raw(r *run, what, method, path string, headers map[string]string, body []by
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, method, "http://"+r.server.address+path, bytes.NewReader(body))
+	q, err := http.NewRequestWithContext(ctx, method, "http://"+r.server.Address+path, bytes.NewReader(body))
 	if err != nil {
 		panic(err)
 	}
@@ -63,7 +63,7 @@ func raw(r *run, what, method, path string, headers map[string]string, body []by
 	}
 	a, err := transport.RoundTrip(q)
 	if err != nil {
-		r.note(what, strings.ReplaceAll(err.Error(), r.server.address, "ADDRESS"))
+		r.note(what, strings.ReplaceAll(err.Error(), r.server.Address, "ADDRESS"))
 		return
 	}
 	defer a.Body.Close()

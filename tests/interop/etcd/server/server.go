@@ -1,4 +1,5 @@
-package main
+// Package server starts a server that takes etcd's flags, for tests.
+package server
 
 import (
 	"fmt"
@@ -14,12 +15,13 @@ import (
 
 const startLimit = 30 * time.Second
 
-// A server has its ports and its data for as long as the test takes, over several lives.
-type server struct {
-	folder, address string
-	argv            []string
-	process         *exec.Cmd
-	ended           chan struct{}
+// A Server has its ports and its data for as long as the test takes, over several lives.
+type Server struct {
+	Address string // host:port of its clients
+	folder  string
+	argv    []string
+	process *exec.Cmd
+	ended   chan struct{}
 }
 
 func freeAddress() (string, error) {
@@ -31,7 +33,8 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), nil
 }
 
-func newServer(command string) (*server, error) {
+// New makes ports and a folder for COMMAND and its further FLAGS, and starts nothing.
+func New(command, flags string) (*Server, error) {
 	folder, err := os.MkdirTemp("", "warren-goclient.")
 	if err != nil {
 		return nil, err
@@ -44,12 +47,15 @@ func newServer(command string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{folder: folder, address: address, argv: append(strings.Fields(command), "--name", "n1",
-		"--data-dir", filepath.Join(folder, "data"), "--listen-client-urls", "http://"+address, "--advertise-client-urls", "http://"+address,
-		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster", "n1=http://"+peer)}, nil
+	argv := append(strings.Fields(command), "--name", "n1", "--data-dir", filepath.Join(folder, "data"),
+		"--listen-client-urls", "http://"+address, "--advertise-client-urls", "http://"+address,
+		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer,
+		"--initial-cluster", "n1=http://"+peer)
+	return &Server{folder: folder, Address: address, argv: append(argv, strings.Fields(flags)...)}, nil
 }
 
-func (s *server) start() error {
+// Start starts it, for the first time or again on the same data, and waits until it says that it is healthy.
+func (s *Server) Start() error {
 	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -66,20 +72,21 @@ func (s *server) start() error {
 	s.process, s.ended = process, ended
 	client := http.Client{Timeout: 2 * time.Second}
 	for deadline := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
-		reply, err := client.Get("http://" + s.address + "/health")
+		reply, err := client.Get("http://" + s.Address + "/health")
 		if err == nil {
 			reply.Body.Close()
 			if reply.StatusCode == http.StatusOK {
 				return nil
 			}
 		}
-		if !s.running() || time.Now().After(deadline) {
-			return fmt.Errorf("%s did not start: %s", s.argv[0], s.said())
+		if !s.Running() || time.Now().After(deadline) {
+			return fmt.Errorf("%s did not start: %s", s.argv[0], s.Said())
 		}
 	}
 }
 
-func (s *server) running() bool {
+// Running is false once it has ended by itself.
+func (s *Server) Running() bool {
 	select {
 	case <-s.ended:
 		return false
@@ -88,7 +95,8 @@ func (s *server) running() bool {
 	}
 }
 
-func (s *server) said() string {
+// Said is the end of its log.
+func (s *Server) Said() string {
 	text, _ := os.ReadFile(filepath.Join(s.folder, "log"))
 	if len(text) > 1500 {
 		text = text[len(text)-1500:]
@@ -96,15 +104,16 @@ func (s *server) said() string {
 	return string(text)
 }
 
-// kill is kill -9 of the server and what it started.
-func (s *server) kill() {
+// Kill is kill -9 of the server and what it started.
+func (s *Server) Kill() {
 	if s.process != nil {
 		_ = syscall.Kill(-s.process.Process.Pid, syscall.SIGKILL)
 		<-s.ended
 	}
 }
 
-func (s *server) close() {
-	s.kill()
+// Close kills it and removes its data.
+func (s *Server) Close() {
+	s.Kill()
 	_ = os.RemoveAll(s.folder)
 }
