@@ -18,7 +18,13 @@ RULES = [(re.compile(pattern, re.M), to) for pattern, to in [
     (r'"hash":\d+', '"hash":<HASH>'),
     (r'^"Hash" : \d+', '"Hash" : <HASH>'),
     (r"^(<ENDPOINT>, )\d+(, \d+)?$", r"\1<HASH>\2"),
-    (r"(\d+(\.\d+)?) [kM]B\b", "<SIZE>"),
+    # sizes, their share in use, and the raft positions of `endpoint status`, simple and as a table
+    (r"\b\d+(\.\d+)? [kMG]?B(?=,| )", "<SIZE>"),
+    (r"\b\d+%(?=,| )", "<SHARE>"),
+    (r"(, (?:true|false), (?:true|false), )[1-9]\d*, [1-9]\d*, [1-9]\d*(?=,)", r"\1<N>, <N>, <N>"),
+    (r"(\| +(?:true|false) \| +(?:true|false) \| +)[1-9]\d* \| +[1-9]\d* \| +[1-9]\d* (?=\|)", r"\1<N> | <N> | <N> "),
+    # a server's own; clients read that it is 3.4 or later
+    (r"\b3\.([4-9]|\d\d)\.\d+(?![\d.])", "<VERSION>"),
 ]]
 TABLE_RULE = re.compile(r"^\+[-+]+\+$", re.M)
 TABLE_LINE = re.compile(r"^\|.*\|$", re.M)

@@ -360,7 +360,15 @@ func init() {
 		s := r.stream()
 		defer s.close()
 		s.progress()
-		s.silence()
+		text := ""
+		for {
+			one, came := s.next(quietTime)
+			if !came || one.err != nil {
+				break
+			}
+			text += r.text(one.m) + "\n"
+		}
+		r.note("progress without watchers", text)
 	})
 	add("watch/progress of a future watcher", func(r *run) {
 		s := r.stream()
