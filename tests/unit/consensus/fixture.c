@@ -17,12 +17,17 @@ enum {
     MAX_VALUE = 65536,
 };
 
-void fixture_init(struct fixture *f)
+void fixture_init_in(struct fixture *f, const char *base)
 {
     *f = (struct fixture){.free_space_floor = 1};
-    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/warren-journal-XXXXXX");
+    (void)snprintf(f->dir, sizeof(f->dir), "%s/warren-journal-XXXXXX", base);
     assert_non_null(mkdtemp(f->dir));
     assert_int_equal(uv_loop_init(&f->loop), 0);
+}
+
+void fixture_init(struct fixture *f)
+{
+    fixture_init_in(f, "/tmp");
 }
 
 const char *fixture_path(struct fixture *f, const char *name)
@@ -137,7 +142,7 @@ struct journal_effect fixture_put(int64_t main, int64_t sub, size_t size)
     static uint8_t value[MAX_VALUE];
     static char key[32];
     assert_true(size <= MAX_VALUE);
-    memset(value, (int)(main * 7 + sub), size);
+    memset(value, (int)(main % 100 * 7 + sub), size);
     (void)snprintf(key, sizeof(key), "key-%lld", (long long)(main % 10));
     struct journal_effect e = {.table = JOURNAL_REVISIONS};
     e.revision = (struct journal_revision){

@@ -16,6 +16,8 @@ struct fixture {
 };
 
 void fixture_init(struct fixture *f);
+/* The same below BASE. */
+void fixture_init_in(struct fixture *f, const char *base);
 /* Closes the journal, if one is open, and removes the folder. */
 void fixture_fini(struct fixture *f);
 /* `journal` and `error` have what came of it. */
