@@ -87,20 +87,6 @@ static void json_list(struct strbuf *out, const ProtobufCFieldDescriptor *f, con
     strbuf_add_char(out, ']');
 }
 
-/* Go's name of a oneof member: response_put is ResponsePut. */
-static void go_name(struct strbuf *out, const char *name)
-{
-    bool is_upper = true;
-    for (; *name != '\0'; name++) {
-        if (*name == '_') {
-            is_upper = true;
-            continue;
-        }
-        strbuf_add_char(out, is_upper && *name >= 'a' && *name <= 'z' ? (char)(*name - 32) : *name);
-        is_upper = false;
-    }
-}
-
 static void json_key(struct strbuf *out, const char *name, bool *is_first)
 {
     strbuf_add_format(out, "%s\"%s\":", *is_first ? "" : ",", name);
@@ -125,9 +111,7 @@ void json_message(struct strbuf *out, const ProtobufCMessage *message)
             if (*(const uint32_t *)member(message, f->quantifier_offset) != f->id)
                 continue;
             json_key(out, "Response", &is_first);
-            strbuf_add_str(out, "{\"");
-            go_name(out, f->name);
-            strbuf_add_str(out, "\":");
+            strbuf_add_format(out, "{\"%s\":", f->name);
             json_value(out, f, at);
             strbuf_add_char(out, '}');
         } else if (!is_unset(f, at)) {
