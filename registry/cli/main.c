@@ -165,7 +165,7 @@ int main(int argc, char **argv)
     enum err error = flags_parse(&set, arguments, count, rest, &rest_count, &why);
     if (error == ERR_INVALID || error == ERR_NO_MEMORY) {
         fprintf(stderr, "Error: %s\n", error == ERR_INVALID ? strbuf_str(&why) : err_text(error));
-        print_help(stderr, strbuf_str(&path), verb);
+        print_help(stdout, strbuf_str(&path), verb); /* where etcdctl prints it, too */
         return CLI_ERROR;
     }
     if (error != OK || verb == NULL || verb->run == NULL) { /* --help, or half a command */
