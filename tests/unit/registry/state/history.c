@@ -56,8 +56,7 @@ static void add_row(struct history *h, const struct state_record *record)
 static size_t find(const struct history *h, int64_t main, int64_t sub)
 {
     size_t i = 0;
-    while (i < h->count &&
-           (h->rows[i].revision.main != main || h->rows[i].revision.sub != sub))
+    while (i < h->count && (h->rows[i].revision.main != main || h->rows[i].revision.sub != sub))
         i++;
     return i;
 }

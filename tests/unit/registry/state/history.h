@@ -1,5 +1,5 @@
-/* What a journal does for the state machine, in memory: keeps the revisions that were emitted, drops
- * those that are gone, and gives old ones back. */
+/* What a journal does for the state machine, in memory: keeps the revisions that were emitted,
+ * drops those that are gone, and gives old ones back. */
 #ifndef WARREN_TESTS_REGISTRY_STATE_HISTORY_H
 #define WARREN_TESTS_REGISTRY_STATE_HISTORY_H
 
@@ -9,7 +9,7 @@ struct history {
     struct state_record *rows; /* STATE_REVISION, by rising main and sub; bytes are owned */
     size_t count;
     size_t capacity;
-    size_t meta_count;           /* STATE_META records seen */
+    size_t meta_count; /* STATE_META records seen */
     struct state_record last_meta;
     enum err fail; /* what reads and scans give instead; OK: none */
     size_t reads;

@@ -1,5 +1,5 @@
-/* Random histories against the naive twin: every answer, every watch, every restored state. The seed
- * is printed; TWIN_SEED and TWIN_ROUNDS choose others. */
+/* Random histories against the naive twin: every answer, every watch, every restored state. The
+ * seed is printed; TWIN_SEED and TWIN_ROUNDS choose others. */
 #include "base/strbuf.h"
 #include "registry/state/watch.h"
 #include "tests/unit/registry/state/history.h"
@@ -64,8 +64,8 @@ static struct bytes any_key(struct world *w)
     static const struct {
         const char *data;
         size_t size;
-    } keys[KEY_COUNT] = {{"a", 1},      {"aa", 2},     {"ab", 2},   {"abc", 3},    {"abcde", 5},
-                         {"abcdef", 6}, {"abcdeg", 6}, {"b", 1},    {"b\0", 2},    {"b\0\0", 3},
+    } keys[KEY_COUNT] = {{"a", 1},      {"aa", 2},     {"ab", 2},       {"abc", 3}, {"abcde", 5},
+                         {"abcdef", 6}, {"abcdeg", 6}, {"b", 1},        {"b\0", 2}, {"b\0\0", 3},
                          {"ba", 2},     {"\xff", 1},   {"\xff\xff", 2}, {"c", 1}};
     size_t i = below(w, KEY_COUNT);
     return bytes_of(keys[i].data, keys[i].size);
@@ -526,16 +526,15 @@ static void apply(struct world *w)
     enum err source_error = ERR_IO;
     size_t metas = w->history.meta_count;
     int64_t before = state_revision(w->state);
-    assert_int_equal(state_apply(w->state, bytes, &source, &w->arena, &sink, &result, &source_error),
-                     OK);
+    assert_int_equal(
+        state_apply(w->state, bytes, &source, &w->arena, &sink, &result, &source_error), OK);
     assert_int_equal(source_error, OK);
     check_result(&command, &result, &expected);
     if (state_revision(w->state) != before)
         assert_int_equal(w->history.meta_count, metas + 1);
     watch_hub_commit(w->hub);
     arena_reset(&w->arena);
-    assert_int_equal(
-        state_apply(w->follower, bytes, NULL, &w->arena, &followed, NULL, NULL), OK);
+    assert_int_equal(state_apply(w->follower, bytes, NULL, &w->arena, &followed, NULL, NULL), OK);
     arena_reset(&w->arena);
     arena_reset(&w->making);
 }

@@ -101,8 +101,8 @@ static void range_at(struct twin *t, const struct kv_range_request *r, int64_t n
                      struct kv_range_response *out)
 {
     struct kv *kvs;
-    size_t count = keys_at(t, r->key, r->range_end, r->revision > 0 ? r->revision : now,
-                           t->row_count, &kvs);
+    size_t count =
+        keys_at(t, r->key, r->range_end, r->revision > 0 ? r->revision : now, t->row_count, &kvs);
     *out = (struct kv_range_response){.count = (int64_t)count};
     if (r->count_only)
         return;
@@ -469,9 +469,8 @@ static enum verdict check(struct twin *t, const struct state_command *c)
         return v;
     if (is_alarmed(t, ALARM_CORRUPT) && (c->type != STATE_TXN || contains(&c->txn, is_write)))
         return VERDICT_CORRUPT;
-    if (is_alarmed(t, ALARM_NOSPACE) &&
-        (c->type == STATE_PUT || c->type == STATE_LEASE_GRANT ||
-         (c->type == STATE_TXN && contains(&c->txn, is_put))))
+    if (is_alarmed(t, ALARM_NOSPACE) && (c->type == STATE_PUT || c->type == STATE_LEASE_GRANT ||
+                                         (c->type == STATE_TXN && contains(&c->txn, is_put))))
         return VERDICT_NO_SPACE;
     return VERDICT_OK;
 }
