@@ -109,6 +109,7 @@ static enum err restore_revision(struct state *s, const struct state_record *rec
             return ERR_NO_MEMORY;
         item_free(tree_replace(&s->items, entry));
     }
+    s->restored_leased |= next.kv.lease != 0;
     s->restored_main = record->revision.main;
     s->restored_sub = record->revision.sub;
     return OK;
@@ -142,6 +143,8 @@ enum err state_restore_finish(struct state *s)
         return ERR_MALFORMED;
     struct tree_cursor c;
     void *entry;
+    if (!s->restored_leased)
+        return OK;
     for (tree_seek(&s->items, BYTES_EMPTY, &c); (entry = tree_at(&c)) != NULL; tree_next(&c)) {
         struct item item;
         item_read(entry, &item);
