@@ -45,6 +45,65 @@ static void charge(struct conn *c, unsigned tokens)
         conn_terminate(c, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_frames");
 }
 
+/* --- bounds of memory ------------------------------------------------------------------------- */
+
+void conn_add_unsent(struct conn *c, size_t size)
+{
+    c->unsent_size += size;
+    c->server->unsent_size += size;
+}
+
+void conn_take_unsent(struct conn *c, size_t size)
+{
+    assert(c->unsent_size >= size && c->server->unsent_size >= size);
+    c->unsent_size -= size;
+    c->server->unsent_size -= size;
+}
+
+bool conn_has_room(const struct conn *c, size_t stream_unsent, size_t stream_limit)
+{
+    if (stream_unsent > stream_limit || c->unsent_size > CONN_MAX_UNSENT)
+        return false;
+    /* What others do not read must not stop who reads. */
+    return stream_unsent == 0 || c->server->unsent_size <= SERVER_MAX_UNSENT;
+}
+
+static struct conn *greediest(const struct server *s)
+{
+    struct conn *found = s->conns;
+    for (struct conn *c = s->conns; c != NULL; c = c->next)
+        if (c->held_size > found->held_size)
+            found = c;
+    return found;
+}
+
+bool conn_hold(struct conn *c, size_t size)
+{
+    struct server *s = c->server;
+    if (c->held_size + size > SERVER_MAX_CONN_HELD)
+        return false;
+    if (s->held_size + size > SERVER_MAX_HELD) {
+        struct conn *greedy = greediest(s);
+        if (greedy == c)
+            return false;
+        metric_inc(s->counters.goaways);
+        greedy->failed = true; /* its owner closes it before the loop waits again */
+        conn_wake(greedy);
+        /* Until then, others may go over the bound by as much. */
+        if (s->held_size + size > SERVER_MAX_HELD + SERVER_MAX_CONN_HELD)
+            return false;
+    }
+    c->held_size += size;
+    s->held_size += size;
+    return true;
+}
+
+void conn_unhold(struct conn *c, size_t size)
+{
+    c->held_size -= size;
+    c->server->held_size -= size;
+}
+
 /* --- what goes out ---------------------------------------------------------------------------- */
 
 #define NV(name_text, value_text, value_size)                                                      \
@@ -121,7 +180,7 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     if (length > 0)
         memcpy(at + FRAME_HEADER_SIZE, outbuf_data(&call->out), length);
     outbuf_take(&call->out, length);
-    c->unsent_size -= length;
+    conn_take_unsent(c, length);
     return 0;
 }
 
@@ -244,12 +303,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *context)
 {
     (void)flags;
-    (void)context;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers: nothing in them is for us */
     struct call *call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (call == NULL || call_header(call, bytes_of(name, name_size), bytes_of(value, value_size)))
         return 0;
+    charge(context, BUDGET_INVALID); /* few bytes of HPACK may mean many of headers */
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -391,6 +450,10 @@ enum err conn_create(struct conn **out, struct server *s, void *owner)
         return ERR_NO_MEMORY;
     }
     metric_add(s->counters.connections, 1);
+    c->next = s->conns;
+    if (c->next != NULL)
+        c->next->previous = c;
+    s->conns = c;
     *out = c;
     return OK;
 }
@@ -405,6 +468,12 @@ void conn_destroy(struct conn *c)
     assert(c->held_size == 0 && c->unsent_size == 0 && c->parked_count == 0);
     assert(c->starved_count == 0);
     nghttp2_session_del(c->session);
+    if (c->next != NULL)
+        c->next->previous = c->previous;
+    if (c->previous != NULL)
+        c->previous->next = c->next;
+    else
+        c->server->conns = c->next;
     metric_add(c->server->counters.connections, -1);
     free(c);
 }
@@ -432,7 +501,8 @@ static void give_room(struct conn *c)
     struct call *next;
     for (struct call *call = c->calls; call != NULL && c->starved_count > 0; call = next) {
         next = call->next;
-        if (!call->wants_room || outbuf_size(&call->out) > API_MAX_STREAM_UNSENT / 2)
+        if (!call->wants_room ||
+            !conn_has_room(c, outbuf_size(&call->out), API_MAX_STREAM_UNSENT / 2))
             continue;
         call->wants_room = false;
         c->starved_count--;
@@ -444,7 +514,8 @@ static void unpark(struct conn *c)
 {
     struct call *next;
     for (struct call *call = c->calls;
-         call != NULL && c->parked_count > 0 && c->unsent_size < CONN_MAX_UNSENT; call = next) {
+         call != NULL && c->parked_count > 0 && conn_has_room(c, c->unsent_size, CONN_MAX_UNSENT);
+         call = next) {
         next = call->next;
         if (call->is_parked)
             call_unpark(call);

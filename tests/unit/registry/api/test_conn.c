@@ -529,6 +529,7 @@ static void a_client_that_does_not_read_its_answers(void **state)
     assert_true(h2_reply_of(p, last)->body.size > 1500000);
     assert_int_equal(fake_store_of(p->store)->submit_count - before, 39);
     assert_int_equal(p->conn->parked_count, 0);
+    assert_int_equal(p->server.unsent_size, 0);
     assert_int_equal(p->server.held_size, 0);
 }
 
