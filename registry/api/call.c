@@ -37,6 +37,7 @@ struct call *call_create(struct server *s, struct conn *conn, int32_t stream_id)
     c->server = s;
     c->conn = conn;
     c->stream_id = stream_id;
+    c->created_ms = s->now_ms;
     c->next = conn->calls;
     if (c->next != NULL)
         c->next->previous = c;

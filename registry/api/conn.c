@@ -68,12 +68,13 @@ bool conn_has_room(const struct conn *c, size_t stream_unsent, size_t stream_lim
     return stream_unsent == 0 || c->server->unsent_size <= SERVER_MAX_UNSENT;
 }
 
-static struct conn *greediest(const struct server *s)
+/* C, or the connection that holds most if that is more. */
+static struct conn *greedier(struct conn *c)
 {
-    struct conn *found = s->conns;
-    for (struct conn *c = s->conns; c != NULL; c = c->next)
-        if (c->held_size > found->held_size)
-            found = c;
+    struct conn *found = c;
+    for (struct conn *other = c->server->conns; other != NULL; other = other->next)
+        if (other->held_size > found->held_size)
+            found = other;
     return found;
 }
 
@@ -83,7 +84,7 @@ bool conn_hold(struct conn *c, size_t size)
     if (c->held_size + size > SERVER_MAX_CONN_HELD)
         return false;
     if (s->held_size + size > SERVER_MAX_HELD) {
-        struct conn *greedy = greediest(s);
+        struct conn *greedy = greedier(c);
         if (greedy == c)
             return false;
         metric_inc(s->counters.goaways);
@@ -247,8 +248,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
         if (hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0)
             charge(c, BUDGET_EMPTY_DATA);
         break;
-    case NGHTTP2_HEADERS:
-        charge(c, BUDGET_STREAM);
+    case NGHTTP2_HEADERS: /* a stream is work asked for; what is refused is priced as a reset */
         break;
     case NGHTTP2_CONTINUATION:
         if (++c->continuation_count > MAX_CONTINUATIONS)
@@ -320,6 +320,15 @@ static void on_ping(struct conn *c, const nghttp2_frame *frame)
         conn_terminate(c, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
 }
 
+/* Work begun and thrown away is what a rapid reset is about; a client that gives up a thousand
+ * watches at once is none. */
+static unsigned reset_price(const struct conn *c, const struct call *call)
+{
+    if (call == NULL || call->is_ended || c->server->now_ms - call->created_ms >= BUDGET_OLD_MS)
+        return BUDGET_OLD_RESET;
+    return BUDGET_RESET;
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
     struct conn *c = context;
@@ -338,7 +347,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             call_half_close(call);
         break;
     case NGHTTP2_RST_STREAM:
-        charge(c, call != NULL && !call->is_ended ? BUDGET_RESET : BUDGET_STREAM);
+        charge(c, reset_price(c, call));
         break;
     case NGHTTP2_PING:
         on_ping(c, frame);
