@@ -17,15 +17,17 @@ enum {
 
     /* The price of a frame. */
     BUDGET_WINDOW_UPDATE = 1,
-    BUDGET_STREAM = 1, /* opening one; an answer gives it back */
+    BUDGET_OLD_RESET = 1, /* of a stream that was answered, or lived for BUDGET_OLD_MS */
     BUDGET_EMPTY_DATA = 5,
     BUDGET_PRIORITY = 5,
     BUDGET_UNKNOWN = 5,
     BUDGET_PING = 5,
-    BUDGET_RESET = 10, /* of a stream without an answer: 1,000 at once, 100 a second */
+    BUDGET_RESET = 10, /* of another: 1,000 at once, 100 a second */
     BUDGET_CONTINUATION = 20,
     BUDGET_INVALID = 50,
     BUDGET_SETTINGS = 100,
+
+    BUDGET_OLD_MS = 1000,
 
     /* grpc-go's defaults as etcd sets them: at most two pings too early, each 5 s apart, or 2 h
      * without streams; data that we send forgives them. */

@@ -37,6 +37,7 @@ struct call *call_create(struct server *s, struct conn *conn, int32_t stream_id)
     c->server = s;
     c->conn = conn;
     c->stream_id = stream_id;
+    c->created_ms = s->now_ms;
     c->next = conn->calls;
     if (c->next != NULL)
         c->next->previous = c;
@@ -69,8 +70,7 @@ static void input_release(struct call *c)
         c->is_parked = false;
         c->conn->parked_count--;
     }
-    c->conn->held_size -= in->capacity;
-    c->server->held_size -= in->capacity;
+    conn_unhold(c->conn, in->capacity);
     free(in->data);
     *in = (struct call_input){0};
 }
@@ -101,7 +101,7 @@ void call_detach(struct call *c)
         counters_handled(&c->server->counters, method_index(c->method), GRPC_CANCELLED);
     end_service(c);
     input_release(c);
-    conn->unsent_size -= outbuf_size(&c->out);
+    conn_take_unsent(conn, outbuf_size(&c->out));
     outbuf_clear(&c->out, CALL_KEPT_OUT);
     free(c->status_text);
     c->status_text = NULL;
@@ -145,7 +145,7 @@ static uint8_t *add_message(struct call *c, size_t size)
     uint8_t *at = size > UINT32_MAX ? NULL : outbuf_add(&c->out, GRPC_PREFIX_SIZE + size);
     if (at == NULL)
         return NULL;
-    c->conn->unsent_size += GRPC_PREFIX_SIZE + size;
+    conn_add_unsent(c->conn, GRPC_PREFIX_SIZE + size);
     *at++ = 0; /* not compressed */
     for (int shift = 24; shift >= 0; shift -= 8)
         *at++ = (uint8_t)(size >> shift);
@@ -374,16 +374,15 @@ static bool input_grow(struct call *c, size_t size)
     if (capacity > in->message_size)
         capacity = in->message_size > size ? in->message_size : size;
     size_t more = capacity - in->capacity;
-    if (c->conn->held_size + more > SERVER_MAX_CONN_HELD ||
-        c->server->held_size + more > SERVER_MAX_HELD)
+    if (!conn_hold(c->conn, more))
         return false;
     uint8_t *memory = realloc(in->data, capacity);
-    if (memory == NULL)
+    if (memory == NULL) {
+        conn_unhold(c->conn, more);
         return false;
+    }
     in->data = memory;
     in->capacity = capacity;
-    c->conn->held_size += more;
-    c->server->held_size += more;
     return true;
 }
 
@@ -403,7 +402,7 @@ static bool keep_input(struct call *c, struct bytes data)
 /* A unary message waits while its connection has too much unsent. */
 static bool must_park(const struct call *c)
 {
-    return !c->method->is_stream && c->conn->unsent_size > CONN_MAX_UNSENT;
+    return !c->method->is_stream && !conn_has_room(c->conn, c->conn->unsent_size, CONN_MAX_UNSENT);
 }
 
 static void take_kept_message(struct call *c)
@@ -413,8 +412,7 @@ static void take_kept_message(struct call *c)
     c->input = (struct call_input){0};
     handle_message(c, bytes_of(in.data, in.size));
     /* The connection outlives its bytes: a call cannot be detached while it handles a message. */
-    c->conn->held_size -= in.capacity;
-    c->server->held_size -= in.capacity;
+    conn_unhold(c->conn, in.capacity);
     free(in.data);
 }
 

@@ -47,7 +47,8 @@ struct call {
     struct call *next, *previous;
     int32_t stream_id;
     const struct method *method; /* NULL: unknown */
-    unsigned pending;            /* answers that the store owes */
+    uint64_t created_ms;
+    unsigned pending; /* answers that the store owes */
 
     /* From the request's headers. */
     size_t header_size;

@@ -45,6 +45,66 @@ static void charge(struct conn *c, unsigned tokens)
         conn_terminate(c, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_frames");
 }
 
+/* --- bounds of memory ------------------------------------------------------------------------- */
+
+void conn_add_unsent(struct conn *c, size_t size)
+{
+    c->unsent_size += size;
+    c->server->unsent_size += size;
+}
+
+void conn_take_unsent(struct conn *c, size_t size)
+{
+    assert(c->unsent_size >= size && c->server->unsent_size >= size);
+    c->unsent_size -= size;
+    c->server->unsent_size -= size;
+}
+
+bool conn_has_room(const struct conn *c, size_t stream_unsent, size_t stream_limit)
+{
+    if (stream_unsent > stream_limit || c->unsent_size > CONN_MAX_UNSENT)
+        return false;
+    /* What others do not read must not stop who reads. */
+    return stream_unsent == 0 || c->server->unsent_size <= SERVER_MAX_UNSENT;
+}
+
+/* C, or the connection that holds most if that is more. */
+static struct conn *greedier(struct conn *c)
+{
+    struct conn *found = c;
+    for (struct conn *other = c->server->conns; other != NULL; other = other->next)
+        if (other->held_size > found->held_size)
+            found = other;
+    return found;
+}
+
+bool conn_hold(struct conn *c, size_t size)
+{
+    struct server *s = c->server;
+    if (c->held_size + size > SERVER_MAX_CONN_HELD)
+        return false;
+    if (s->held_size + size > SERVER_MAX_HELD) {
+        struct conn *greedy = greedier(c);
+        if (greedy == c)
+            return false;
+        metric_inc(s->counters.goaways);
+        greedy->failed = true; /* its owner closes it before the loop waits again */
+        conn_wake(greedy);
+        /* Until then, others may go over the bound by as much. */
+        if (s->held_size + size > SERVER_MAX_HELD + SERVER_MAX_CONN_HELD)
+            return false;
+    }
+    c->held_size += size;
+    s->held_size += size;
+    return true;
+}
+
+void conn_unhold(struct conn *c, size_t size)
+{
+    c->held_size -= size;
+    c->server->held_size -= size;
+}
+
 /* --- what goes out ---------------------------------------------------------------------------- */
 
 #define NV(name_text, value_text, value_size)                                                      \
@@ -121,7 +181,7 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     if (length > 0)
         memcpy(at + FRAME_HEADER_SIZE, outbuf_data(&call->out), length);
     outbuf_take(&call->out, length);
-    c->unsent_size -= length;
+    conn_take_unsent(c, length);
     return 0;
 }
 
@@ -188,8 +248,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
         if (hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0)
             charge(c, BUDGET_EMPTY_DATA);
         break;
-    case NGHTTP2_HEADERS:
-        charge(c, BUDGET_STREAM);
+    case NGHTTP2_HEADERS: /* a stream is work asked for; what is refused is priced as a reset */
         break;
     case NGHTTP2_CONTINUATION:
         if (++c->continuation_count > MAX_CONTINUATIONS)
@@ -244,12 +303,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *context)
 {
     (void)flags;
-    (void)context;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers: nothing in them is for us */
     struct call *call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (call == NULL || call_header(call, bytes_of(name, name_size), bytes_of(value, value_size)))
         return 0;
+    charge(context, BUDGET_INVALID); /* few bytes of HPACK may mean many of headers */
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -259,6 +318,15 @@ static void on_ping(struct conn *c, const nghttp2_frame *frame)
         c->pinged_ms = 0;
     else if (!budget_ping(&c->budget, c->server->now_ms, c->call_count > 0))
         conn_terminate(c, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
+}
+
+/* Work begun and thrown away is what a rapid reset is about; a client that gives up a thousand
+ * watches at once is none. */
+static unsigned reset_price(const struct conn *c, const struct call *call)
+{
+    if (call == NULL || call->is_ended || c->server->now_ms - call->created_ms >= BUDGET_OLD_MS)
+        return BUDGET_OLD_RESET;
+    return BUDGET_RESET;
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -279,7 +347,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             call_half_close(call);
         break;
     case NGHTTP2_RST_STREAM:
-        charge(c, call != NULL && !call->is_ended ? BUDGET_RESET : BUDGET_STREAM);
+        charge(c, reset_price(c, call));
         break;
     case NGHTTP2_PING:
         on_ping(c, frame);
@@ -391,6 +459,10 @@ enum err conn_create(struct conn **out, struct server *s, void *owner)
         return ERR_NO_MEMORY;
     }
     metric_add(s->counters.connections, 1);
+    c->next = s->conns;
+    if (c->next != NULL)
+        c->next->previous = c;
+    s->conns = c;
     *out = c;
     return OK;
 }
@@ -405,6 +477,12 @@ void conn_destroy(struct conn *c)
     assert(c->held_size == 0 && c->unsent_size == 0 && c->parked_count == 0);
     assert(c->starved_count == 0);
     nghttp2_session_del(c->session);
+    if (c->next != NULL)
+        c->next->previous = c->previous;
+    if (c->previous != NULL)
+        c->previous->next = c->next;
+    else
+        c->server->conns = c->next;
     metric_add(c->server->counters.connections, -1);
     free(c);
 }
@@ -432,7 +510,8 @@ static void give_room(struct conn *c)
     struct call *next;
     for (struct call *call = c->calls; call != NULL && c->starved_count > 0; call = next) {
         next = call->next;
-        if (!call->wants_room || outbuf_size(&call->out) > API_MAX_STREAM_UNSENT / 2)
+        if (!call->wants_room ||
+            !conn_has_room(c, outbuf_size(&call->out), API_MAX_STREAM_UNSENT / 2))
             continue;
         call->wants_room = false;
         c->starved_count--;
@@ -444,7 +523,8 @@ static void unpark(struct conn *c)
 {
     struct call *next;
     for (struct call *call = c->calls;
-         call != NULL && c->parked_count > 0 && c->unsent_size < CONN_MAX_UNSENT; call = next) {
+         call != NULL && c->parked_count > 0 && conn_has_room(c, c->unsent_size, CONN_MAX_UNSENT);
+         call = next) {
         next = call->next;
         if (call->is_parked)
             call_unpark(call);

@@ -15,8 +15,7 @@
 enum {
     CONN_FRAME_RESERVE = 32 << 10, /* what one frame may add beyond conn_produce's limit */
     CONN_MAX_QUEUED_FRAMES = 2000, /* answers to the client's frames; beyond it no more is read */
-    /* Answers of unary calls that were not sent; further messages wait. */
-    CONN_MAX_UNSENT = 32 << 20,
+    CONN_MAX_UNSENT = 32 << 20,    /* beyond it unary messages and watches wait */
     CONN_HANDSHAKE_MS = 10 * 1000,
     CONN_KEEPALIVE_MS = 2 * 3600 * 1000, /* a ping after so long without a byte from the client */
     CONN_KEEPALIVE_WAIT_MS = 20 * 1000,
@@ -27,7 +26,8 @@ struct server;
 
 struct conn {
     struct server *server;
-    void *owner; /* whose socket it is */
+    struct conn *next, *previous; /* of the server */
+    void *owner;                  /* whose socket it is */
     nghttp2_session *session;
     struct budget budget;
     struct call *calls;
@@ -73,6 +73,15 @@ void conn_terminate(struct conn *c, uint32_t error_code, const char *reason);
 /* --- for calls -------------------------------------------------------------------------------- */
 
 void conn_wake(struct conn *c);
+/* Bytes of messages that were added, or sent or dropped. */
+void conn_add_unsent(struct conn *c, size_t size);
+void conn_take_unsent(struct conn *c, size_t size);
+/* Whether more may be added for a stream that has STREAM_UNSENT bytes, of at most STREAM_LIMIT. */
+bool conn_has_room(const struct conn *c, size_t stream_unsent, size_t stream_limit);
+/* Memory for an incomplete message: false when it is refused. At the server's bound the connection
+ * that holds most has to go. */
+bool conn_hold(struct conn *c, size_t size);
+void conn_unhold(struct conn *c, size_t size);
 /* The response's headers, and its end if it is known and no message goes before it. ERR_NO_MEMORY.
  */
 enum err conn_submit_response(struct conn *c, struct call *call) MUST_CHECK;

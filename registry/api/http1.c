@@ -9,12 +9,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum {
+    /* libmicrohttpd refuses at its own bound; ours is lower, so that it never does. */
+    CONNECTION_SLACK = 16,
+};
+
+struct connection {
+    struct connection *newer, *older;
+    int fd;
+};
+
 struct http1 {
     uv_poll_t poll;
     uv_timer_t timer;
     uv_loop_t *loop;
     struct server *server;
     struct MHD_Daemon *daemon;
+    struct connection *newest, *oldest;
+    size_t connection_count; /* without evicted ones */
     unsigned open_handles;
     void (*done)(void *context);
     void *context;
@@ -195,6 +207,54 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     run(poll->data);
 }
 
+static void unlink_connection(struct http1 *h, struct connection *c)
+{
+    if (c->newer != NULL)
+        c->newer->older = c->older;
+    else
+        h->newest = c->older;
+    if (c->older != NULL)
+        c->older->newer = c->newer;
+    else
+        h->oldest = c->newer;
+    h->connection_count--;
+}
+
+/* Keeps the connections by age. One that was evicted is off the list and has fd -1. */
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http1 *h = context;
+    struct connection *c = *state;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (c != NULL && c->fd >= 0)
+            unlink_connection(h, c);
+        free(c);
+        return;
+    }
+    c = calloc(1, sizeof(*c));
+    *state = c;
+    if (c == NULL)
+        return; /* served, but never evicted */
+    c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    c->older = h->newest;
+    if (c->older != NULL)
+        c->older->newer = c;
+    else
+        h->oldest = c;
+    h->newest = c;
+    h->connection_count++;
+}
+
+/* The oldest makes room: libmicrohttpd sees its end and closes it. */
+static void evict_oldest(struct http1 *h)
+{
+    struct connection *c = h->oldest;
+    (void)shutdown(c->fd, SHUT_RDWR);
+    unlink_connection(h, c);
+    c->fd = -1;
+}
+
 static void ignore_log(void *context, const char *format, va_list args)
 {
     (void)context; /* what clients do wrong is no line of ours */
@@ -206,10 +266,11 @@ static struct MHD_Daemon *start(struct http1 *h)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
-                            ignore_log, NULL, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)HTTP1_MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)HTTP1_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)HTTP1_IDLE_S, MHD_OPTION_END);
+                            ignore_log, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+                            MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)(HTTP1_MAX_CONNECTIONS + CONNECTION_SLACK),
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP1_CONNECTION_MEMORY,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP1_IDLE_S, MHD_OPTION_END);
 }
 
 enum err http1_create(struct http1 **out, struct server *s, uv_loop_t *loop)
@@ -240,8 +301,12 @@ void http1_take(struct http1 *h, int fd)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
+    if (h->connection_count >= HTTP1_MAX_CONNECTIONS) {
+        evict_oldest(h);
+        run(h);
+    }
     (void)getpeername(fd, (struct sockaddr *)&address, &size);
-    /* At its bound of connections it closes the socket itself. */
+    /* If it refuses, it closes the socket. */
     (void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&address, size);
     run(h);
 }

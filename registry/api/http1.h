@@ -11,7 +11,7 @@
 #include <uv.h>
 
 enum {
-    HTTP1_MAX_CONNECTIONS = 128,
+    HTTP1_MAX_CONNECTIONS = 128,        /* one more closes the oldest */
     HTTP1_CONNECTION_MEMORY = 16 << 10, /* of a request's line and headers */
     HTTP1_MAX_BODY = 64 << 10,          /* of a request; ignored, and beyond it the client closed */
     HTTP1_IDLE_S = 60,

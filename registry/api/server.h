@@ -24,6 +24,7 @@ enum {
     SERVER_MAX_CALLS = 200 * 1000,       /* of all connections; beyond it streams are refused */
     SERVER_MAX_HELD = 256 << 20,         /* incomplete messages of all connections */
     SERVER_MAX_CONN_HELD = 64 << 20,     /* of one */
+    SERVER_MAX_UNSENT = 512 << 20,       /* of all; beyond it each waits for its own to be sent */
     SERVER_DECODE_LIMIT = 16 << 20,      /* a decoded request, protobuf-c's own needs included */
     SERVER_PROGRESS_MS = 10 * 60 * 1000, /* progress notices; up to a tenth more, by chance */
 };
@@ -48,6 +49,8 @@ struct server {
     size_t spare_call_count;
     size_t call_count; /* in use, those without a stream included */
     size_t held_size;
+    size_t unsent_size;
+    struct conn *conns;
     struct watch_stream *watch_streams;
     uint64_t random; /* of jitter alone: nothing secret */
     bool is_closing;

@@ -201,6 +201,11 @@ static bool deliver_compacted(struct watcher *w, const struct store_watch_batch 
     return true;
 }
 
+static bool has_room(const struct watch_stream *ws)
+{
+    return conn_has_room(ws->call->conn, outbuf_size(&ws->call->out), API_MAX_STREAM_UNSENT);
+}
+
 static bool deliver(void *context, const struct store_watch_batch *batch)
 {
     struct watcher *w = context;
@@ -209,7 +214,7 @@ static bool deliver(void *context, const struct store_watch_batch *batch)
         return deliver_compacted(w, batch);
     if (batch->event_count == 0)
         return true;
-    if (outbuf_size(&ws->call->out) > API_MAX_STREAM_UNSENT) {
+    if (!has_room(ws)) {
         ws->waiting_count += !w->is_waiting;
         w->is_waiting = true;
         call_want_room(ws->call);
@@ -223,7 +228,7 @@ void watch_room(struct call *c)
 {
     struct watch_stream *ws = c->state;
     for (size_t tried = 0; tried < ws->count && ws->waiting_count > 0; tried++) {
-        if (outbuf_size(&c->out) > API_MAX_STREAM_UNSENT)
+        if (!has_room(ws))
             break;
         ws->resume_at = ws->resume_at < ws->count ? ws->resume_at : 0;
         struct watcher *w = ws->watchers[ws->resume_at++];

@@ -1,6 +1,7 @@
 #include "fake_store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,12 @@ static void put(struct store *s, const struct kv_put_request *r)
 static size_t find(struct store *s, struct bytes key, struct bytes end)
 {
     size_t count = 0;
+    if (end.size == 0) {
+        const struct entry *e = newest(s, key);
+        if (e != NULL)
+            s->answer[count++] = e->kv;
+        return count;
+    }
     for (size_t i = 0; i < s->history_count; i++) {
         const struct entry *e = &s->history[i];
         if (!kv_range_contains(key, end, e->kv.key) || newest(s, e->kv.key) != e)
@@ -502,6 +509,17 @@ void fake_store_put(struct store *s, const char *key, const void *value, size_t 
 {
     s->revision++;
     put(s, &(struct kv_put_request){.key = bytes_of_str(key), .value = bytes_of(value, size)});
+    fake_store_settle(s);
+}
+
+void fake_store_put_many(struct store *s, size_t count, const void *value, size_t size)
+{
+    s->revision++;
+    for (size_t i = 0; i < count; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "k%zu", i);
+        put(s, &(struct kv_put_request){.key = bytes_of_str(key), .value = bytes_of(value, size)});
+    }
     fake_store_settle(s);
 }
 

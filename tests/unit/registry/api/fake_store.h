@@ -36,6 +36,8 @@ void fake_store_destroy(struct store *s);
 struct fake_store *fake_store_of(struct store *s);
 /* Answers everything that is held, in order. */
 void fake_store_release(struct store *s);
+/* COUNT keys "k0", "k1", ... changed in one revision. */
+void fake_store_put_many(struct store *s, size_t count, const void *value, size_t size);
 /* A change from elsewhere. */
 void fake_store_put(struct store *s, const char *key, const void *value, size_t size);
 /* Delivers what watches could not take; calls the settled functions. */

@@ -383,43 +383,47 @@ static void a_slow_reader_waits_and_misses_nothing(void **state)
 
 static void large_responses_are_split_for_those_who_ask(void **state)
 {
+    enum {
+        VALUE_SIZE = 700000,
+        COUNT = 7
+    };
     struct fixture *f = *state;
-    Etcdserverpb__WatchCreateRequest c = of_key("", "");
-    c.range_end = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "\0"};
+    uint8_t *value = calloc(1, VALUE_SIZE);
+    Etcdserverpb__WatchCreateRequest c = of_key("k", "l");
     c.fragment = true;
     create(f, c);
     expect_created(f, 0);
-    /* One transaction of four puts of 700,000 bytes each. */
-    enum {
-        VALUE_SIZE = 700000,
-        PUTS = 2
-    };
-    Etcdserverpb__TxnRequest t = ETCDSERVERPB__TXN_REQUEST__INIT;
-    Etcdserverpb__PutRequest puts[PUTS];
-    Etcdserverpb__RequestOp ops[PUTS], *pointers[PUTS];
-    static const char *const names[PUTS] = {"k1", "k2"};
-    uint8_t *value = calloc(1, VALUE_SIZE);
-    for (int i = 0; i < PUTS; i++) {
-        puts[i] = (Etcdserverpb__PutRequest)ETCDSERVERPB__PUT_REQUEST__INIT;
-        puts[i].key = (ProtobufCBinaryData){2, (uint8_t *)(uintptr_t)names[i]};
-        puts[i].value = (ProtobufCBinaryData){VALUE_SIZE, value};
-        ops[i] = (Etcdserverpb__RequestOp)ETCDSERVERPB__REQUEST_OP__INIT;
-        ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
-        ops[i].request_put = &puts[i];
-        pointers[i] = &ops[i];
+    fake_store_put_many(f->peer.store, COUNT, value, VALUE_SIZE);
+    h2_pump(&f->peer);
+    size_t seen = 0;
+    for (bool more = true; more;) {
+        Etcdserverpb__WatchResponse *r = next(f);
+        assert_non_null(r);
+        assert_true(etcdserverpb__watch_response__get_packed_size(r) < WATCH_FRAGMENT_SIZE);
+        assert_int_equal(r->header->revision, 2);
+        for (size_t i = 0; i < r->n_events; i++, seen++)
+            assert_int_equal(r->events[i]->kv->key.data[1], '0' + seen); /* in order */
+        more = r->fragment;
+        assert_int_equal(more, seen < COUNT);
+        done(r);
     }
-    t.n_success = PUTS;
-    t.success = pointers;
-    uint8_t *packed = malloc(etcdserverpb__txn_request__get_packed_size(&t));
-    size_t size = etcdserverpb__txn_request__pack(&t, packed);
-    int32_t id =
-        h2_start(&f->peer, "/etcdserverpb.KV/Txn", NULL, h2_framed(bytes_of(packed, size)), true);
-    assert_int_equal(h2_reply_of(&f->peer, id)->grpc_status, 0);
-    Etcdserverpb__WatchResponse *r = next(f); /* 1.4 MB: below the bound */
-    assert_int_equal(r->n_events, PUTS);
+    assert_int_equal(seen, COUNT);
+    expect_nothing(f);
+    free(value);
+}
+
+static void other_responses_are_never_split(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *value = calloc(1, 700000);
+    create(f, of_key("k", "l"));
+    expect_created(f, 0);
+    fake_store_put_many(f->peer.store, 7, value, 700000);
+    h2_pump(&f->peer);
+    Etcdserverpb__WatchResponse *r = next(f);
+    assert_int_equal(r->n_events, 7);
     assert_false(r->fragment);
     done(r);
-    free(packed);
     free(value);
 }
 
@@ -442,6 +446,7 @@ int main(void)
         TEST(no_leader_cancels_streams_that_want_one),
         TEST(a_slow_reader_waits_and_misses_nothing),
         TEST(large_responses_are_split_for_those_who_ask),
+        TEST(other_responses_are_never_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
