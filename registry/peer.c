@@ -8,10 +8,6 @@ enum {
     MAX_VALUE_DEPTH = 16,  /* ours are 2 deep; the rest is room for what a newer member may write */
     MAX_TTL_S = INT32_MAX, /* RFC 2181 section 8 */
     MAX_QUOTED_SIZE = 64,  /* of a value's text in a message */
-    DEFAULT_REFRESH_S = 7200,
-    DEFAULT_RETRY_S = 1800,
-    DEFAULT_EXPIRE_S = 86400,
-    DEFAULT_MINIMUM_S = 60,
 };
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -312,10 +308,10 @@ void registry_zone_defaults(struct registry_zone *out)
 {
     *out = (struct registry_zone){
         .ttl_s = ZONE_DEFAULT_TTL_S,
-        .soa_refresh_s = DEFAULT_REFRESH_S,
-        .soa_retry_s = DEFAULT_RETRY_S,
-        .soa_expire_s = DEFAULT_EXPIRE_S,
-        .soa_minimum_s = DEFAULT_MINIMUM_S,
+        .soa_refresh_s = ZONE_DEFAULT_REFRESH_S,
+        .soa_retry_s = ZONE_DEFAULT_RETRY_S,
+        .soa_expire_s = ZONE_DEFAULT_EXPIRE_S,
+        .soa_minimum_s = ZONE_DEFAULT_MINIMUM_S,
     };
 }
 
@@ -684,10 +680,10 @@ static void add_soa_fields(struct strbuf *out, bool *has_fields, const struct re
 {
     add_name_field(out, has_fields, "mname", &zone->soa_mname);
     add_name_field(out, has_fields, "rname", &zone->soa_rname);
-    add_number_field(out, has_fields, "refresh", zone->soa_refresh_s, DEFAULT_REFRESH_S);
-    add_number_field(out, has_fields, "retry", zone->soa_retry_s, DEFAULT_RETRY_S);
-    add_number_field(out, has_fields, "expire", zone->soa_expire_s, DEFAULT_EXPIRE_S);
-    add_number_field(out, has_fields, "minimum", zone->soa_minimum_s, DEFAULT_MINIMUM_S);
+    add_number_field(out, has_fields, "refresh", zone->soa_refresh_s, ZONE_DEFAULT_REFRESH_S);
+    add_number_field(out, has_fields, "retry", zone->soa_retry_s, ZONE_DEFAULT_RETRY_S);
+    add_number_field(out, has_fields, "expire", zone->soa_expire_s, ZONE_DEFAULT_EXPIRE_S);
+    add_number_field(out, has_fields, "minimum", zone->soa_minimum_s, ZONE_DEFAULT_MINIMUM_S);
 }
 
 void registry_zone_format(struct strbuf *out, const struct registry_zone *zone)

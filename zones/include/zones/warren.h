@@ -17,8 +17,17 @@
  *   <reverse of an overlay address>                 PTR   <name>.<zone>
  *
  * A name that exists without the type asked is NODATA with the SOA, an empty non-terminal too
- * (RFC 8020, RFC 4592 section 2.2.2), any other name NXDOMAIN with the SOA. "Published" is a peer
- * with an endpoint. Two peers that claim one name both lose it until it is settled.
+ * (RFC 8020, RFC 4592 section 2.2.2), any other name NXDOMAIN with the SOA; a reverse name, which
+ * no SOA of ours is above, has NODATA without it (RFC 2308 section 2.2, type 3). ANY gives all
+ * there is.
+ *
+ * "Published" is a peer with an endpoint, static or observed. A peer that only observations tell
+ * of, without a record of its own, is published by its key: its TXT has an empty `allowed=`, and it
+ * has no name, groups or addresses. Two peers that claim one name or one address both lose it until
+ * it is settled: the name does not exist, the address has no PTR.
+ *
+ * A PTR RRset is answered with its first 1024 targets: more than the 922 that a message can hold,
+ * so that a larger one is truncated, with TC set, as any other reply is.
  *
  * Pure: base and the registry's plain peer model. Answers: any thread; changes: one thread. */
 #ifndef WARREN_ZONES_WARREN_H
@@ -34,9 +43,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    /* What has still room for _<group>._sub._wireguard._udp before it. */
+    ZONES_WARREN_MAX_NAME_SIZE = DNS_NAME_MAX_SIZE - 64 - 5 - 16,
+};
+
 struct zones_warren;
 
-/* NAME is lower case. HASH_KEY is a secret of this process. ERR_NO_MEMORY. */
+/* A zone without peers and with the settings of registry_zone_defaults. NAME is lower case.
+ * HASH_KEY is a secret of this process: peers choose their keys and names and must not be able to
+ * choose their place in an index. ERR_LIMIT: NAME is longer than ZONES_WARREN_MAX_NAME_SIZE.
+ * ERR_NO_MEMORY. */
 enum err zones_warren_create(struct zones_warren **out, struct dns_name name,
                              const uint8_t hash_key[static HASH_KEY_SIZE]) MUST_CHECK;
 /* No reader may be left. */
@@ -48,15 +65,21 @@ void zones_warren_destroy(struct zones_warren *z);
  * bits). */
 enum err zones_warren_set_zone(struct zones_warren *z, const struct registry_zone *settings,
                                int64_t revision) MUST_CHECK;
-/* PEER NULL: the peer is gone. Copies. */
+/* PEER NULL: the peer is gone. Copies. PEER is what registry_peer_parse gives: bounded, masked. */
 enum err zones_warren_set_peer(struct zones_warren *z, const uint8_t key[static KEY_SIZE],
                                const struct registry_peer *peer, int64_t revision) MUST_CHECK;
-/* An observation by OBSERVER, written at MOD_REVISION; NULL: gone. May come before its peer, and is
- * kept for it. */
+/* An observation by OBSERVER, written at MOD_REVISION; NULL: gone. May come before its peer's
+ * record, or without one. */
 enum err zones_warren_set_observation(struct zones_warren *z, const uint8_t key[static KEY_SIZE],
                                       const uint8_t observer[static KEY_SIZE],
                                       const struct registry_observation *observation,
                                       int64_t mod_revision) MUST_CHECK;
+/* For a registry whose changes were missed: between these two everything that is there is set once
+ * more, and the second removes what was not. Answers go on all the while; a reload
+ * that was not finished may begin anew. ERR_NO_MEMORY: some of it is still there, and the call may
+ * be repeated. */
+void zones_warren_begin_reload(struct zones_warren *z);
+enum err zones_warren_end_reload(struct zones_warren *z) MUST_CHECK;
 /* The registry moved on without a change of this zone: nothing but the serial, and that only at the
  * next change. */
 int64_t zones_warren_revision(const struct zones_warren *z);
@@ -71,6 +94,7 @@ void zones_warren_free(struct zones_warren_garbage *g);
 
 struct zones_warren_peer_view {
     const uint8_t *key; /* KEY_SIZE */
+    bool has_record;    /* false: only observations tell of it */
     const char *name;   /* as claimed; "" without */
     bool owns_name;     /* false: another peer claims it too */
     const struct ip_prefix *allowed_ips;
