@@ -24,7 +24,9 @@
 
 struct instance;
 struct process;
+struct store;
 struct tcp_pool;
+struct uv_loop_s;
 
 /* What all instances of a process share; outlives them. */
 struct dnsd {
@@ -33,6 +35,8 @@ struct dnsd {
     size_t workers;           /* UDP sockets per address */
     const char *default_port; /* -dns.port */
     struct process *process;  /* NULL in tests without one: nothing can ask for a reload */
+    struct store *store;      /* the registry; NULL without one */
+    struct uv_loop_s *loop;   /* the main one; with a store */
 };
 
 /* One key (zone) of one server block: CoreDNS's dnsserver.Config. What directives set (listen
