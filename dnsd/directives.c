@@ -45,6 +45,7 @@ const struct directive directives[] = {
     {"k8s_external", NULL},
     {"kubernetes", NULL},
     {"wgsd", directive_wgsd_setup},
+    {"warren", directive_warren_setup},
     {"file", NULL},
     {"auto", NULL},
     {"secondary", NULL},

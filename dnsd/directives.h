@@ -23,10 +23,11 @@ enum err directive_prometheus_setup(struct setup *s);
 enum err directive_ready_setup(struct setup *s);
 enum err directive_reload_setup(struct setup *s);
 enum err directive_timeouts_setup(struct setup *s);
+enum err directive_warren_setup(struct setup *s);
 enum err directive_wgsd_setup(struct setup *s);
 enum err directive_whoami_setup(struct setup *s);
 
-/* All names CoreDNS (with wgsd) knows, in order. `setup` is NULL for those we do not have yet. */
+/* All names CoreDNS (with wgsd) knows, in order, and `warren` behind wgsd. `setup` is NULL for those we do not have yet. */
 extern const struct directive directives[];
 extern const size_t directive_count;
 

@@ -26,6 +26,7 @@ struct instance;
 struct process;
 struct store;
 struct tcp_pool;
+struct uv_loop_s;
 
 /* What all instances of a process share; outlives them. */
 struct dnsd {
@@ -35,6 +36,7 @@ struct dnsd {
     const char *default_port; /* -dns.port */
     struct process *process;  /* NULL in tests without one: nothing can ask for a reload */
     struct store *store;      /* the registry; NULL without one */
+    struct uv_loop_s *loop;   /* the main one; with a store */
 };
 
 /* One key (zone) of one server block: CoreDNS's dnsserver.Config. What directives set (listen

@@ -585,6 +585,7 @@ static enum err process_init(struct process *p, const struct process_options *op
     e = metrics_create(&p->dnsd.metrics);
     if (e == OK)
         e = tcp_pool_create(&p->dnsd.pool, &p->loop);
+    p->dnsd.loop = &p->loop;
     return e;
 }
 

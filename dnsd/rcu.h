@@ -36,6 +36,20 @@ static inline void synchronize_rcu(void)
     urcu_memb_synchronize_rcu();
     __tsan_acquire(&rcu_tsan_grace_period);
 }
+#undef call_rcu
+static inline void call_rcu(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+    __tsan_release(&rcu_tsan_grace_period);
+    urcu_memb_call_rcu(head, fn);
+}
 #endif
+
+/* The first thing that a function given to call_rcu does. */
+static inline void rcu_callback_begins(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    __tsan_acquire(&rcu_tsan_grace_period);
+#endif
+}
 
 #endif

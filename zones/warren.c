@@ -465,6 +465,8 @@ enum err zones_warren_set_peer(struct zones_warren *z, const uint8_t key[static 
         e = compose(z, &new, key, peer, &endpoint);
     else if (observations != NULL)
         e = peer_create(&new, key, NULL, 0, &endpoint);
+    if (e == OK && new != NULL)
+        new->generation = z->generation;
     if (e == OK)
         e = take_change(z, old, new);
     if (e == OK)
@@ -570,6 +572,7 @@ enum err zones_warren_set_observation(struct zones_warren *z, const uint8_t key[
         o->endpoint.scope_id = 0;
         o->is_idle = observation->is_idle;
         o->mod_revision = mod_revision;
+        o->generation = z->generation;
         e = take_observation(z, key, o);
         if (e != OK)
             free(o);
@@ -577,6 +580,69 @@ enum err zones_warren_set_observation(struct zones_warren *z, const uint8_t key[
     if (e == OK)
         advance(z, mod_revision);
     return e;
+}
+
+/* --- saying everything anew ------------------------------------------------------------------- */
+
+static bool age_peer(void *context, uint64_t slot)
+{
+    const struct zones_warren *z = context;
+    struct peer *p = index_entry(slot);
+    p->generation = z->generation;
+    for (struct observation *o = p->observations; o != NULL; o = o->next)
+        o->generation = z->generation;
+    return true;
+}
+
+void zones_warren_begin_reload(struct zones_warren *z)
+{
+    /* What an unfinished reload has said is as old as the rest. */
+    if (z->is_reloading)
+        index_each(&z->by_key, age_peer, z);
+    z->is_reloading = true;
+    z->generation = !z->generation;
+}
+
+struct sweep {
+    struct zones_warren *z;
+    enum err error;
+};
+
+static const struct observation *stale_observation(const struct zones_warren *z,
+                                                   const struct peer *p)
+{
+    const struct observation *o = p->observations;
+    while (o != NULL && o->generation == z->generation)
+        o = o->next;
+    return o;
+}
+
+/* Removing changes slots where they are and never makes a new table: the walk goes on safely. */
+static bool sweep_peer(void *context, uint64_t slot)
+{
+    struct sweep *sweep = context;
+    struct zones_warren *z = sweep->z;
+    const struct peer *p = index_entry(slot);
+    uint8_t key[KEY_SIZE], observer[KEY_SIZE];
+    memcpy(key, p->key, KEY_SIZE);
+    if (p->has_record && p->generation != z->generation)
+        sweep->error = zones_warren_set_peer(z, key, NULL, z->revision);
+    while (sweep->error == OK && (p = zone_find_peer(z, key)) != NULL) {
+        const struct observation *o = stale_observation(z, p);
+        if (o == NULL)
+            break;
+        memcpy(observer, o->observer, KEY_SIZE);
+        sweep->error = end_observation(z, key, observer);
+    }
+    return sweep->error == OK;
+}
+
+enum err zones_warren_end_reload(struct zones_warren *z)
+{
+    struct sweep sweep = {.z = z};
+    index_each(&z->by_key, sweep_peer, &sweep);
+    z->is_reloading = sweep.error != OK;
+    return sweep.error;
 }
 
 /* --- views ------------------------------------------------------------------------------------ */

@@ -131,7 +131,8 @@ enum err zone_list_from_args(struct zone_list *out, struct setup *s, const char 
 bool reply_is_wgsd_srv(const struct query *q)
 {
     const char *origin = q->origin != NULL ? q->origin : q->plugin;
-    return query_type(q) == DNS_TYPE_SRV && strcmp(origin, "wgsd") == 0;
+    return query_type(q) == DNS_TYPE_SRV &&
+           (strcmp(origin, "wgsd") == 0 || strcmp(origin, "warren") == 0);
 }
 
 /* xorshift64* per thread: a shuffle needs no more, and a system call per query would cost more than

@@ -31,6 +31,7 @@ struct observation {
     uint8_t observer[KEY_SIZE];
     struct ip_endpoint endpoint;
     bool is_idle;
+    bool generation; /* as struct peer's */
 };
 
 /* Membership in a group. */
@@ -55,9 +56,10 @@ struct peer {
     uint8_t group_count;
     uint8_t address_size; /* 0: not published, 4 or 16 */
     uint8_t static_size;  /* likewise of the static endpoint */
-    bool has_record;      /* false: only observations tell of it */
-    bool has_keepalive;
-    bool has_host_address; /* an allowed IP is a single address: its name has records */
+    bool generation;      /* of the zone when the record was last said. Not for readers. */
+    bool has_record : 1;  /* false: only observations tell of it */
+    bool has_keepalive : 1;
+    bool has_host_address : 1; /* an allowed IP is a single address: its name has records */
     struct group_ref groups[];
 };
 

@@ -54,6 +54,8 @@ struct zones_warren {
 
     /* The changing thread's. */
     int64_t revision;
+    bool generation; /* turns with each reload */
+    bool is_reloading;
     size_t peer_count;
     size_t peer_memory;
     size_t observation_count;

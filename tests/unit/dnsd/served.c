@@ -170,7 +170,7 @@ struct served *served_start(const char *corefile, size_t workers)
     assert_int_equal(uv_loop_init(&s->loop), 0);
     assert_int_equal(uv_async_init(&s->loop, &s->wake, on_wake), 0);
     s->wake.data = s;
-    s->dnsd = (struct dnsd){.workers = workers, .default_port = "53"};
+    s->dnsd = (struct dnsd){.workers = workers, .default_port = "53", .loop = &s->loop};
     assert_int_equal(metrics_create(&s->dnsd.metrics), OK);
     assert_int_equal(tcp_pool_create(&s->dnsd.pool, &s->loop), OK);
     assert_int_equal(pthread_create(&s->thread, NULL, run_loop, s), 0);

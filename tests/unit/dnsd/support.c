@@ -190,13 +190,36 @@ static void free_port(char out[static 8])
     snprintf(out, 8, "%u", ntohs(sa.sin_port));
 }
 
+static struct store *chain_store;
+
+void chain_set_store(struct store *store)
+{
+    chain_store = store;
+}
+
+void chain_turn(struct chain *c)
+{
+    while (uv_run(&c->loop, UV_RUN_NOWAIT) != 0 && uv_backend_timeout(&c->loop) == 0)
+        ;
+}
+
+void chain_wait(struct chain *c, unsigned ms)
+{
+    uint64_t end = uv_hrtime() + ms * UINT64_C(1000000);
+    while (uv_hrtime() < end) {
+        uv_run(&c->loop, UV_RUN_NOWAIT);
+        usleep(1000);
+    }
+}
+
 static struct chain *chain_new(void)
 {
     struct chain *c = calloc(1, sizeof(*c));
     assert_non_null(c);
     assert_int_equal(uv_loop_init(&c->loop), 0);
     free_port(c->port);
-    c->dnsd = (struct dnsd){.workers = 1, .default_port = c->port};
+    c->dnsd = (struct dnsd){
+        .workers = 1, .default_port = c->port, .store = chain_store, .loop = &c->loop};
     assert_int_equal(tcp_pool_create(&c->dnsd.pool, &c->loop), OK);
     assert_int_equal(metrics_create(&c->dnsd.metrics), OK);
     arena_init(&c->arena, ARENA_LIMIT);

@@ -19,7 +19,14 @@
 #include "dnsd/server.h"
 
 struct chain;
+struct store;
 
+/* The registry of chains that are loaded from now on; NULL, as at first, for none. */
+void chain_set_store(struct store *store);
+/* Lets the loop do what it has to, without waiting. */
+void chain_turn(struct chain *c);
+/* The same for so long. */
+void chain_wait(struct chain *c, unsigned ms);
 /* COREFILE is called "Corefile" in messages. */
 struct chain *chain_load(const char *corefile);
 void chain_free(struct chain *c);

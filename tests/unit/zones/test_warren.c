@@ -667,6 +667,34 @@ static void what_is_not_there_can_be_removed(void **state)
     assert_int_equal(zones_warren_revision(f->z), f->revision);
 }
 
+static void a_reload_removes_what_is_not_said_again(void **state)
+{
+    struct fixture *f = *state;
+    observe(f, 1, 0, "198.51.100.1:10", false);
+    observe(f, 2, 0, "198.51.100.1:20", false);
+    observe(f, 2, 1, "198.51.100.1:21", false);
+    observe(f, 50, 0, "198.51.100.1:50", false);
+    zones_warren_begin_reload(f->z);
+    set_peer(f, 1, "alice", "10.0.0.1/32", "web", "192.0.2.1:51820");
+    observe(f, 2, 0, "198.51.100.1:20", false);
+    assert_port(f, 4, 4); /* still there */
+    assert_int_equal(zones_warren_end_reload(f->z), OK);
+    reclaim(f);
+    assert_port(f, 1, 51820); /* its observation is gone */
+    assert_port(f, 2, 20);    /* without its record, by the observation that was said */
+    ask(f, "bob." ZONE, DNS_TYPE_A);
+    assert_nxdomain(f);
+    assert_port(f, 4, 0);
+    assert_port(f, 50, 0);
+    assert_int_equal(zones_warren_peer_count(f->z), 2);
+    zones_warren_begin_reload(f->z); /* not finished: what it says counts for nothing */
+    set_peer(f, 1, "alice", "10.0.0.1/32", "web", "192.0.2.1:51820");
+    zones_warren_begin_reload(f->z);
+    assert_int_equal(zones_warren_end_reload(f->z), OK);
+    reclaim(f);
+    assert_int_equal(zones_warren_peer_count(f->z), 0);
+}
+
 /* --- sizes ------------------------------------------------------------------------------------ */
 
 static void long_allowed_ips_are_split_into_several_strings(void **state)
@@ -825,6 +853,7 @@ int main(void)
         WITH_EXAMPLE(newest_live_observation_wins_then_static_then_newest_idle),
         WITH_EXAMPLE(a_peer_without_a_record_is_published_by_its_key),
         WITH_EXAMPLE(what_is_not_there_can_be_removed),
+        WITH_EXAMPLE(a_reload_removes_what_is_not_said_again),
         WITH_EXAMPLE(long_allowed_ips_are_split_into_several_strings),
         WITH_EXAMPLE(txt_larger_than_a_message_is_left_out_with_tc),
         WITH_EXAMPLE(a_large_ptr_rrset_is_truncated_by_the_writer),

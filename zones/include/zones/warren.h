@@ -74,6 +74,12 @@ enum err zones_warren_set_observation(struct zones_warren *z, const uint8_t key[
                                       const uint8_t observer[static KEY_SIZE],
                                       const struct registry_observation *observation,
                                       int64_t mod_revision) MUST_CHECK;
+/* For a registry whose changes were missed: between these two everything that is there is set once
+ * more, and the second removes what was not. Answers go on all the while; a reload
+ * that was not finished may begin anew. ERR_NO_MEMORY: some of it is still there, and the call may
+ * be repeated. */
+void zones_warren_begin_reload(struct zones_warren *z);
+enum err zones_warren_end_reload(struct zones_warren *z) MUST_CHECK;
 /* The registry moved on without a change of this zone: nothing but the serial, and that only at the
  * next change. */
 int64_t zones_warren_revision(const struct zones_warren *z);
