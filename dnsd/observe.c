@@ -770,8 +770,11 @@ static struct batch *batch_collect(struct steer_observe *o)
 
 static void batch_give_up(struct batch *b)
 {
-    for (size_t i = 0; i < b->count; i++)
-        find_entry(b->observe, b->items[i].key)->is_pending = false;
+    for (size_t i = 0; i < b->count; i++) {
+        struct entry *e = find_entry(b->observe, b->items[i].key);
+        assert(e != NULL);
+        e->is_pending = false;
+    }
     b->observe->cursor = 0;
     store_failed(b->observe, err_text(ERR_NO_MEMORY));
     free(b);
