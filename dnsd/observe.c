@@ -70,7 +70,8 @@ enum state {
 };
 
 struct steer_observe {
-    uv_async_t seen; /* a view is in the mailbox */
+    struct steer_observe *next; /* of the process's observers */
+    uv_async_t seen;            /* a view is in the mailbox, or another reason to go on */
     uv_timer_t tick;
     unsigned reference_count; /* handles and requests under way */
     struct store *store;
@@ -96,7 +97,7 @@ struct steer_observe {
     bool is_driving; /* drive is on the stack */
     struct strbuf load_key;
     int64_t lease;
-    int64_t lease_ttl_s;
+    int64_t lost_lease;       /* not to be taken from another observer, who has not noticed yet */
     uint64_t keepalive_at_ms; /* of uv_now */
     uint64_t retry_at_ms;
     unsigned retry_ms;
@@ -106,6 +107,9 @@ struct steer_observe {
     unsigned batch_count;
     bool is_flushing; /* flush is on the stack */
 };
+
+/* Every observer of the process that was not stopped. Loop thread only. */
+static struct steer_observe *observers;
 
 static void drive(struct steer_observe *o);
 static void flush(struct steer_observe *o);
@@ -329,8 +333,12 @@ static void on_seen(uv_async_t *handle)
     struct view *view = o->mail;
     o->mail = NULL;
     pthread_mutex_unlock(&o->lock);
-    if (view == NULL || o->is_stopped) {
+    if (o->is_stopped) {
         free(view);
+        return;
+    }
+    if (view == NULL) {
+        drive(o);
         return;
     }
     free(o->view);
@@ -508,15 +516,38 @@ static void load_page(struct steer_observe *o)
 
 /* --- The lease. --- */
 
+/* Whether A and B write as the same observer: then it is under one lease, whatever their zones. */
+static bool are_siblings(const struct steer_observe *a, const struct steer_observe *b)
+{
+    return a != b && a->store == b->store && b->state != OBSERVE_WAITING &&
+           memcmp(a->observer, b->observer, KEY_SIZE) == 0;
+}
+
+/* A lease that a sibling holds, 0 without. *WAIT: one is about to get one. */
+static int64_t sibling_lease(const struct steer_observe *o, bool *wait)
+{
+    *wait = false;
+    for (const struct steer_observe *s = observers; s != NULL; s = s->next) {
+        if (!are_siblings(o, s))
+            continue;
+        if (s->state == OBSERVE_READY && s->lease != o->lost_lease)
+            return s->lease;
+        *wait = *wait || (s->state == OBSERVE_LEASING && s->is_busy);
+    }
+    return 0;
+}
+
 static void lease_held(struct steer_observe *o, int64_t id, int64_t ttl_s)
 {
     store_answered(o);
     o->lease = id;
-    o->lease_ttl_s = ttl_s;
     o->keepalive_at_ms = now_ms(o) + (uint64_t)(ttl_s > 3 ? ttl_s * 1000 / 3 : 1000);
     if (o->state == OBSERVE_READY)
         return;
     o->state = OBSERVE_READY;
+    for (struct steer_observe *s = observers; s != NULL; s = s->next)
+        if (are_siblings(o, s) && s->state == OBSERVE_LEASING)
+            (void)uv_async_send(&s->seen);
     log_plugin(LOG_INFO, "warren", "%s: observed for %s, under lease %016" PRIx64, o->device,
                o->zone, (uint64_t)id);
 }
@@ -536,6 +567,7 @@ static void lease_lost(struct steer_observe *o)
     }
     o->generation++;
     o->is_busy = false;
+    o->lost_lease = o->lease;
     o->lease = 0;
     o->cursor = 0;
     o->state = OBSERVE_LEASING;
@@ -572,12 +604,19 @@ static void granted(void *context, const struct store_response *response)
     observe_unref(o);
 }
 
-static void keep_or_grant(struct steer_observe *o)
+/* False: the answer that a sibling waits for is waited for. */
+static bool keep_or_grant(struct steer_observe *o)
 {
+    bool wait = false;
+    if (o->lease == 0)
+        o->lease = sibling_lease(o, &wait);
+    if (o->lease == 0 && wait)
+        return false;
     struct store_request request = {.type = STORE_LEASE_GRANT, .grant.ttl_s = STEER_LEASE_TTL_S};
     if (o->lease != 0)
         request = (struct store_request){.type = STORE_LEASE_KEEPALIVE, .lease.id = o->lease};
     send_request(o, &request, o->lease != 0 ? kept_alive : granted);
+    return true;
 }
 
 /* Does what the state asks for, and then writes. Requests may be answered at once: the loop in here
@@ -588,12 +627,11 @@ static void drive(struct steer_observe *o)
         return;
     o->is_driving = true;
     while (!o->is_stopped && !o->is_busy && now_ms(o) >= o->retry_at_ms) {
+        bool lease_is_due = o->state == OBSERVE_LEASING ||
+                            (o->state == OBSERVE_READY && now_ms(o) >= o->keepalive_at_ms);
         if (o->state == OBSERVE_LOADING)
             load_page(o);
-        else if (o->state == OBSERVE_LEASING ||
-                 (o->state == OBSERVE_READY && now_ms(o) >= o->keepalive_at_ms))
-            keep_or_grant(o);
-        else
+        else if (!lease_is_due || !keep_or_grant(o))
             break;
     }
     o->is_driving = false;
@@ -732,8 +770,11 @@ static struct batch *batch_collect(struct steer_observe *o)
 
 static void batch_give_up(struct batch *b)
 {
-    for (size_t i = 0; i < b->count; i++)
-        find_entry(b->observe, b->items[i].key)->is_pending = false;
+    for (size_t i = 0; i < b->count; i++) {
+        struct entry *e = find_entry(b->observe, b->items[i].key);
+        assert(e != NULL);
+        e->is_pending = false;
+    }
     b->observe->cursor = 0;
     store_failed(b->observe, err_text(ERR_NO_MEMORY));
     free(b);
@@ -794,8 +835,19 @@ enum err steer_observe_start(struct steer_observe **out, const struct steer_obse
         steer_observe_stop(o);
         return e;
     }
+    o->next = observers;
+    observers = o;
     *out = o;
     return OK;
+}
+
+static void forget_observer(const struct steer_observe *o)
+{
+    struct steer_observe **at = &observers;
+    while (*at != NULL && *at != o)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = o->next;
 }
 
 void steer_observe_stop(struct steer_observe *o)
@@ -804,6 +856,7 @@ void steer_observe_stop(struct steer_observe *o)
         return;
     assert(!o->is_stopped);
     o->is_stopped = true;
+    forget_observer(o);
     device_unsubscribe(o->subscription);
     uv_close((uv_handle_t *)&o->seen, on_closed);
     uv_close((uv_handle_t *)&o->tick, on_closed);

@@ -3,9 +3,10 @@
  * observe: what the device sees goes into the registry. One observer per (zone, device) writes
  * /warren/zones/<zone>/endpoints/<key>/<device's key> for every peer whose endpoint the device has
  * learned (it shook hands; an endpoint that was only configured is no observation), under one lease
- * that it keeps alive. Only changes are written: a new endpoint, idle once, live again once; an
- * observation that was idle for `expire_s` is deleted. A registry that is away is caught up
- * afterwards; after a restart the observations and the lease that are there are gone on with.
+ * that it keeps alive, the same for every zone that the device is observed for. Only changes are
+ * written: a new endpoint, idle once, live again once; an observation that was idle for `expire_s`
+ * is deleted. A registry that is away is caught up afterwards; after a restart the observations and
+ * the lease that are there are gone on with.
  *
  * sync: what the registry publishes goes into the device. One thread per (zone, device) reads the
  * device, decides (wgctl/plan.h) and changes it, so the loop never waits for netlink.

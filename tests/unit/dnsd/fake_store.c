@@ -43,6 +43,8 @@ struct store {
     enum verdict verdict;
     struct answer *first;
     struct answer **last;
+    void (*changed)(void *context);
+    void *changed_context;
     size_t write_count, txn_count, largest_txn, keepalive_count;
 };
 
@@ -93,9 +95,14 @@ void fake_store_set_verdict(struct store *s, enum verdict verdict)
 
 static size_t position_of(const struct store *s, const char *key, bool *found)
 {
-    size_t i = 0;
-    while (i < s->count && strcmp(s->items[i].key, key) < 0)
-        i++;
+    size_t i = 0, high = s->count;
+    while (i < high) {
+        size_t middle = i + (high - i) / 2;
+        if (strcmp(s->items[middle].key, key) < 0)
+            i = middle + 1;
+        else
+            high = middle;
+    }
     *found = i < s->count && strcmp(s->items[i].key, key) == 0;
     return i;
 }
@@ -108,7 +115,32 @@ static void drop(struct store *s, size_t i)
     s->count--;
 }
 
-void fake_store_put(struct store *s, const char *key, const char *value, int64_t lease)
+static void tell_change(const struct store *s)
+{
+    if (s->changed != NULL)
+        s->changed(s->changed_context);
+}
+
+void fake_store_on_change(struct store *s, void (*fn)(void *context), void *context)
+{
+    s->changed = fn;
+    s->changed_context = context;
+}
+
+void fake_store_each(const struct store *s, void (*fn)(void *context, const struct kv *kv),
+                     void *context)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct item *item = &s->items[i];
+        struct kv kv = {.key = bytes_of_str(item->key),
+                        .value = bytes_of_str(item->value),
+                        .mod_revision = item->revision,
+                        .lease = item->lease};
+        fn(context, &kv);
+    }
+}
+
+static void put_item(struct store *s, const char *key, const char *value, int64_t lease)
 {
     bool found;
     size_t i = position_of(s, key, &found);
@@ -123,6 +155,23 @@ void fake_store_put(struct store *s, const char *key, const char *value, int64_t
     s->items[i].value = strdup(value);
     s->items[i].lease = lease;
     s->items[i].revision = s->revision;
+}
+
+void fake_store_put(struct store *s, const char *key, const char *value, int64_t lease)
+{
+    s->revision++;
+    put_item(s, key, value, lease);
+    tell_change(s);
+}
+
+void fake_store_delete(struct store *s, const char *key)
+{
+    bool found;
+    size_t i = position_of(s, key, &found);
+    s->revision++;
+    if (found)
+        drop(s, i);
+    tell_change(s);
 }
 
 const char *fake_store_get(const struct store *s, const char *key)
@@ -248,7 +297,7 @@ static void txn(struct store *s, const struct kv_txn_request *r, struct answer *
                                                             : r->success[k].del.key));
         if (op->type == KV_OP_PUT) {
             char *value = text_of(op->put.value);
-            fake_store_put(s, key, value, op->put.lease);
+            put_item(s, key, value, op->put.lease);
             free(value);
         } else {
             bool found;
@@ -258,6 +307,7 @@ static void txn(struct store *s, const struct kv_txn_request *r, struct answer *
         }
         free(key);
     }
+    tell_change(s);
 }
 
 static void carry_out(struct store *s, const struct store_request *r, struct answer *a)

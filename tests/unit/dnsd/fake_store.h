@@ -14,6 +14,12 @@ void fake_store_set_verdict(struct store *s, enum verdict verdict);
 /* The lease ends, and what is under it goes. */
 void fake_store_expire(struct store *s, int64_t lease);
 void fake_store_put(struct store *s, const char *key, const char *value, int64_t lease);
+void fake_store_delete(struct store *s, const char *key);
+/* FN runs after each change, whoever made it. */
+void fake_store_on_change(struct store *s, void (*fn)(void *context), void *context);
+/* Every key in order, borrowed for the call. */
+void fake_store_each(const struct store *s, void (*fn)(void *context, const struct kv *kv),
+                     void *context);
 /* The value, NULL without the key. */
 const char *fake_store_get(const struct store *s, const char *key);
 int64_t fake_store_lease_of(const struct store *s, const char *key);

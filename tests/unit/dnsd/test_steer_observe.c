@@ -365,6 +365,34 @@ static void others_observations_are_left_alone(void **state)
     strbuf_fini(&other);
 }
 
+static void zones_of_one_device_share_its_lease(void **state)
+{
+    struct world *w = *state;
+    fake_store_set_deferred(w->store, true);
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", 1);
+    device_set(w);
+    struct steer_observe *other;
+    struct steer_observe_config config = {
+        .loop = &w->loop, .store = w->store, .zone = "other.example.", .device = w->name};
+    start(w);
+    assert_int_equal(steer_observe_start(&other, &config), OK);
+    await(w, 1, LIVE("192.0.2.1:1"));
+    turn(w, 100);
+    assert_int_equal(fake_store_key_count(w->store), 2);
+    assert_int_equal(fake_store_lease_count(w->store), 1);
+    int64_t lease = fake_store_lease_of(w->store, key_of(w, 1));
+    fake_store_expire(w->store, lease);
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.9:9", 1);
+    device_set(w);
+    await(w, 1, LIVE("192.0.2.9:9"));
+    turn(w, 300);
+    assert_int_equal(fake_store_key_count(w->store), 2);
+    assert_int_equal(fake_store_lease_count(w->store), 1);
+    steer_observe_stop(other);
+}
+
 static void a_lost_lease_is_granted_anew_and_everything_written_again(void **state)
 {
     struct world *w = *state;
@@ -469,6 +497,7 @@ int main(void)
         TEST(a_restart_goes_on_with_what_is_there),
         TEST(observations_under_other_leases_move_to_the_one),
         TEST(others_observations_are_left_alone),
+        TEST(zones_of_one_device_share_its_lease),
         TEST(a_lost_lease_is_granted_anew_and_everything_written_again),
         TEST(a_lease_found_lost_by_a_write_is_granted_anew),
         TEST(a_store_that_is_away_is_caught_up_afterwards),
