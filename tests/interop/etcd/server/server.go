@@ -2,6 +2,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -95,13 +96,15 @@ func (s *Server) Running() bool {
 	}
 }
 
-// Said is the end of its log.
+// Said is the end of its log, or a panic's beginning if there is one.
 func (s *Server) Said() string {
+	const limit = 1500
 	text, _ := os.ReadFile(filepath.Join(s.folder, "log"))
-	if len(text) > 1500 {
-		text = text[len(text)-1500:]
+	if at := bytes.LastIndex(text, []byte("panic: ")); at >= 0 {
+		text = text[at:]
+		return string(text[:min(len(text), limit)])
 	}
-	return string(text)
+	return string(text[max(0, len(text)-limit):])
 }
 
 // Kill is kill -9 of the server and what it started.
