@@ -9,12 +9,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
 const startLimit = 30 * time.Second
+
+// Slowly is a time limit for the build under test: sanitized ones are slower by $WARREN_TEST_SLOWNESS.
+func Slowly(d time.Duration) time.Duration {
+	slowness, err := strconv.ParseFloat(os.Getenv("WARREN_TEST_SLOWNESS"), 64)
+	if err != nil || slowness < 1 {
+		return d
+	}
+	return time.Duration(float64(d) * slowness)
+}
 
 // A Server has its ports and its data for as long as the test takes, over several lives.
 type Server struct {
@@ -72,7 +82,7 @@ func (s *Server) Start() error {
 	go func() { _ = process.Wait(); close(ended) }()
 	s.process, s.ended = process, ended
 	client := http.Client{Timeout: 2 * time.Second}
-	for deadline := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(Slowly(startLimit)); ; time.Sleep(20 * time.Millisecond) {
 		reply, err := client.Get("http://" + s.Address + "/health")
 		if err == nil {
 			reply.Body.Close()
