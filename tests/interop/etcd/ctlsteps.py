@@ -17,7 +17,6 @@ In arguments \\xNN stands for a byte; in what follows `<<` and in TEXT all of Py
 `x`, `@gets:N` a transaction of N gets. $L1, $L2... are the leases that the server has named, in order, hexadecimal ($LD1: decimal); $M is its member id, $E
 its client address.
 """
-import os
 import re
 import shlex
 import signal

@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 
 SLOWNESS = float(os.environ.get("WARREN_TEST_SLOWNESS", "1"))

@@ -130,7 +130,7 @@ func startReader(ctx context.Context, client *clientv3.Client, key string, optio
 }
 
 func (r *reader) waitFor(revision int64) error {
-	for deadline := time.Now().Add(20 * time.Second); r.last.Load() < revision; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(server.Slowly(20 * time.Second)); r.last.Load() < revision; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the watch came to revision %d, not to %d; %v", r.last.Load(), revision, r.failures)
 		}
@@ -236,7 +236,7 @@ func runOne(command string, t test) error {
 	if err = s.Start(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), server.Slowly(testLimit))
 	defer cancel()
 	if err = t.run(ctx, s); err != nil {
 		return err

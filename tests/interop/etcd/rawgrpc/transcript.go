@@ -17,7 +17,7 @@ import (
 	"warren.test/etcd/server"
 )
 
-const callLimit = 20 * time.Second
+var callLimit = server.Slowly(20 * time.Second)
 
 type note struct{ step, text string }
 

@@ -10,11 +10,12 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/metadata"
+	"warren.test/etcd/server"
 )
 
-const (
-	answerLimit = 10 * time.Second
-	quietTime   = 400 * time.Millisecond // for what should not come
+var (
+	answerLimit = server.Slowly(10 * time.Second)
+	quietTime   = server.Slowly(400 * time.Millisecond) // for what should not come
 )
 
 type received struct {

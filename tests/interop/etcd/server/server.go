@@ -2,18 +2,29 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
 const startLimit = 30 * time.Second
+
+// Slowly is a time limit for the build under test: sanitized ones are slower by $WARREN_TEST_SLOWNESS.
+func Slowly(d time.Duration) time.Duration {
+	slowness, err := strconv.ParseFloat(os.Getenv("WARREN_TEST_SLOWNESS"), 64)
+	if err != nil || slowness < 1 {
+		return d
+	}
+	return time.Duration(float64(d) * slowness)
+}
 
 // A Server has its ports and its data for as long as the test takes, over several lives.
 type Server struct {
@@ -71,7 +82,7 @@ func (s *Server) Start() error {
 	go func() { _ = process.Wait(); close(ended) }()
 	s.process, s.ended = process, ended
 	client := http.Client{Timeout: 2 * time.Second}
-	for deadline := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(Slowly(startLimit)); ; time.Sleep(20 * time.Millisecond) {
 		reply, err := client.Get("http://" + s.Address + "/health")
 		if err == nil {
 			reply.Body.Close()
@@ -95,13 +106,15 @@ func (s *Server) Running() bool {
 	}
 }
 
-// Said is the end of its log.
+// Said is the end of its log, or a panic's beginning if there is one.
 func (s *Server) Said() string {
+	const limit = 1500
 	text, _ := os.ReadFile(filepath.Join(s.folder, "log"))
-	if len(text) > 1500 {
-		text = text[len(text)-1500:]
+	if at := bytes.LastIndex(text, []byte("panic: ")); at >= 0 {
+		text = text[at:]
+		return string(text[:min(len(text), limit)])
 	}
-	return string(text)
+	return string(text[max(0, len(text)-limit):])
 }
 
 // Kill is kill -9 of the server and what it started.
