@@ -73,8 +73,8 @@ def build_client():
 class Client:
     """A client process; its memory of what was acknowledged lives as long as it does."""
 
-    def __init__(self, path):
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, path, arguments=()):
+        self.process = subprocess.Popen([path] + list(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, cmd, **fields):
         self.process.stdin.write(json.dumps(dict(fields, cmd=cmd)) + "\n")

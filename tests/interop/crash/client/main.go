@@ -141,9 +141,11 @@ func (s *session) one(cmd command) (any, error) {
 		}
 	case "delete":
 		events := []event{{Delete: true, Key: cmd.Key}}
+		s.h.mu.Lock()
 		if _, there := s.h.at(s.h.top)[cmd.Key]; !there {
 			events = nil
 		}
+		s.h.mu.Unlock()
 		var r *clientv3.DeleteResponse
 		if r, err = c.Delete(ctx, cmd.Key); err == nil {
 			reply["deleted"], reply["revision"] = r.Deleted, r.Header.Revision
@@ -157,6 +159,8 @@ func (s *session) one(cmd command) (any, error) {
 			options = append(options, clientv3.WithCompactPhysical())
 		}
 		rev := cmd.Rev
+		s.h.mu.Lock()
+		defer s.h.mu.Unlock()
 		if rev == 0 {
 			rev = s.h.contig
 		}
