@@ -8,6 +8,9 @@
  *
  * The count is taken anew whenever the trigger's text changes. Nothing but the calls below is
  * touched; reads always work. */
+/* pwrite and pwrite64 are two functions here. */
+#undef _FILE_OFFSET_BITS
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
