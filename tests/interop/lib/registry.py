@@ -32,6 +32,7 @@ def arguments(description, **defaults):
     parser.add_argument("--server", metavar="CMD", help="the server's command line (default: the built warrend)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument("--keep", metavar="DIR", help="where data directories of failed cases are copied to")
+    parser.add_argument("--no-dns", action="store_true", help="give warrend no Corefile, and ask no DNS")
     parser.add_argument("-v", "--verbose", action="store_true")
     return parser
 
