@@ -117,6 +117,8 @@ class Server:
 
     def __init__(self, command, data, log, corefile=None, env=None, user=None, prefix=(), flags=()):
         self.command = shlex.split(command) if command else [daemon.program("warrend")]
+        if "/" in self.command[0]:
+            self.command[0] = os.path.abspath(self.command[0])
         self.is_warrend = os.path.basename(self.command[0]) == "warrend"
         self.data, self.log, self.env, self.user = data, log, env or {}, user
         self.prefix, self.flags = list(prefix), list(flags)
