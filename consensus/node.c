@@ -355,6 +355,8 @@ enum err node_create(struct node **out, const struct node_config *config, struct
     n->settle.data = n;
     n->awaited = 1;
     (void)uv_check_init(config->loop, &n->settle);
+    /* The machine's callbacks call node_stage while the log is replayed. */
+    *out = n;
     enum err e = journal_load(n->journal, load_row, n, error);
     if (e == OK && n->machine.loaded != NULL)
         e = n->machine.loaded(n->machine.context);
@@ -363,10 +365,10 @@ enum err node_create(struct node **out, const struct node_config *config, struct
     if (e == OK)
         e = begin_term(n, &start, error);
     if (e != OK) {
+        *out = NULL;
         node_destroy(n);
         return e;
     }
-    *out = n;
     return OK;
 }
 

@@ -32,6 +32,7 @@ def arguments(description, **defaults):
     parser.add_argument("--server", metavar="CMD", help="the server's command line (default: the built warrend)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument("--keep", metavar="DIR", help="where data directories of failed cases are copied to")
+    parser.add_argument("--no-dns", action="store_true", help="give warrend no Corefile, and ask no DNS")
     parser.add_argument("-v", "--verbose", action="store_true")
     return parser
 
@@ -73,8 +74,8 @@ def build_client():
 class Client:
     """A client process; its memory of what was acknowledged lives as long as it does."""
 
-    def __init__(self, path):
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, path, arguments=()):
+        self.process = subprocess.Popen([path] + list(arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, cmd, **fields):
         self.process.stdin.write(json.dumps(dict(fields, cmd=cmd)) + "\n")
@@ -116,6 +117,8 @@ class Server:
 
     def __init__(self, command, data, log, corefile=None, env=None, user=None, prefix=(), flags=()):
         self.command = shlex.split(command) if command else [daemon.program("warrend")]
+        if "/" in self.command[0]:
+            self.command[0] = os.path.abspath(self.command[0])
         self.is_warrend = os.path.basename(self.command[0]) == "warrend"
         self.data, self.log, self.env, self.user = data, log, env or {}, user
         self.prefix, self.flags = list(prefix), list(flags)

@@ -2,6 +2,7 @@
 registry/peer.h as the tests read them themselves."""
 import ipaddress
 import json
+import time
 
 import dns
 
@@ -44,8 +45,21 @@ def lower(labels):
     return dns.name_text(labels).lower().replace("=", "")
 
 
-def compare(server, zone, found):
-    """(what is wrong, how many answers were compared)."""
+def compare(server, zone, found, limit=3.0):
+    """(what is wrong, how many answers were compared), once it is right or LIMIT seconds are over: DNS follows the
+    registry by a watch."""
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            wrong, count = compare_once(server, zone, found)
+        except (OSError, RuntimeError) as e:
+            wrong, count = [str(e)], 0
+        if not wrong or time.monotonic() > deadline:
+            return wrong, count
+        time.sleep(0.05)
+
+
+def compare_once(server, zone, found):
     wanted, wrong, count = model(found), [], 0
     service = "_wireguard._udp." + zone
 

@@ -6,6 +6,8 @@ import (
 	"encoding/base32"
 	"fmt"
 	"math/rand"
+	"os"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -66,10 +68,15 @@ func (l *load) fault(format string, args ...any) {
 	}
 }
 
+// openNoSpace: etcd answers the write that meets its quota with "database space exceeded", and has done it.
+var openNoSpace = slices.Contains(os.Args[1:], "--open-no-space")
+
 // definite tells whether ERR says for certain that the write did not happen.
 func definite(err error) bool {
 	switch status.Code(err) {
-	case codes.InvalidArgument, codes.ResourceExhausted, codes.FailedPrecondition, codes.NotFound, codes.OutOfRange,
+	case codes.ResourceExhausted:
+		return !openNoSpace
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.NotFound, codes.OutOfRange,
 		codes.PermissionDenied, codes.Unimplemented:
 		return true
 	}
@@ -138,7 +145,11 @@ func (w *writer) done(err error, revision int64, what string, events []event, al
 		l.refusals[err.Error()]++
 		return l.req.KeepGoing
 	}
-	l.errors[err.Error()]++
+	if status.Code(err) == codes.ResourceExhausted {
+		l.refusals[err.Error()]++
+	} else {
+		l.errors[err.Error()]++
+	}
 	var real [][]event
 	for _, a := range append([][]event{events}, alternatives...) {
 		if len(a) > 0 {
@@ -247,7 +258,8 @@ func (w *writer) grant() bool {
 	id := int64(w.l.req.Round)<<40 | int64(w.id)<<32 | int64(w.n) + 1
 	r, err := clientv3.RetryLeaseClient(l.c).LeaseGrant(l.ctx, leaseGrant(id, ttl))
 	if err != nil {
-		if status.Code(plainError(err)) != codes.ResourceExhausted { // the client may have tried twice
+		// Anything but a lack of space may follow a first try that went well.
+		if status.Code(plainError(err)) != codes.ResourceExhausted || openNoSpace {
 			l.h.mu.Lock()
 			l.h.maybe[id] = ttl
 			l.h.mu.Unlock()

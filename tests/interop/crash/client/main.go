@@ -8,11 +8,13 @@
 //	{"cmd":"zone","zone":...}                 the zone's peers and observations, by what is known
 //	{"cmd":"put"|"get"|"delete"|"compact"|"grant"|"alarm"|"watch"} one request, and its code and text
 //	{"cmd":"puts","url":...,"count":N}        many puts of distinct keys, for the benchmark
+//	{"cmd":"peers","url":...,"zone":...,"count":N}  many peers of a zone, likewise
 package main
 
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -141,9 +143,11 @@ func (s *session) one(cmd command) (any, error) {
 		}
 	case "delete":
 		events := []event{{Delete: true, Key: cmd.Key}}
+		s.h.mu.Lock()
 		if _, there := s.h.at(s.h.top)[cmd.Key]; !there {
 			events = nil
 		}
+		s.h.mu.Unlock()
 		var r *clientv3.DeleteResponse
 		if r, err = c.Delete(ctx, cmd.Key); err == nil {
 			reply["deleted"], reply["revision"] = r.Deleted, r.Header.Revision
@@ -157,6 +161,8 @@ func (s *session) one(cmd command) (any, error) {
 			options = append(options, clientv3.WithCompactPhysical())
 		}
 		rev := cmd.Rev
+		s.h.mu.Lock()
+		defer s.h.mu.Unlock()
 		if rev == 0 {
 			rev = s.h.contig
 		}
@@ -245,6 +251,50 @@ func puts(cmd command) (any, error) {
 	return map[string]any{"seconds": time.Since(begin).Seconds()}, err
 }
 
+// sizePeer is the peer of the size benchmark with that number: its key, and what its record says.
+func sizePeer(n int) (string, string) {
+	key := sha256.Sum256([]byte(fmt.Sprintf("warren size %d", n)))
+	return keyText(key), fmt.Sprintf(`{"name":"n%d","allowed_ips":["10.%d.%d.%d/32"],"endpoint":"198.51.%d.%d:%d"}`,
+		n, n>>16&255, n>>8&255, n&255, n>>8&127, n&255, 1024+n%60000)
+}
+
+// peers writes COUNT peers of ZONE in transactions of 100.
+func peers(cmd command) (any, error) {
+	const batch = 100
+	c, err := dial(cmd.URL)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	begin, work, failures := time.Now(), make(chan int), make(chan error, 4)
+	for range cap(failures) {
+		go func() {
+			var failed error
+			for first := range work {
+				var ops []clientv3.Op
+				for n := first; n < min(first+batch, cmd.Count); n++ {
+					key, value := sizePeer(n)
+					ops = append(ops, clientv3.OpPut("/warren/zones/"+cmd.Zone+"/peers/"+key, value))
+				}
+				if _, e := c.Txn(context.Background()).Then(ops...).Commit(); e != nil {
+					failed = e
+				}
+			}
+			failures <- failed
+		}()
+	}
+	for n := 0; n < cmd.Count; n += batch {
+		work <- n
+	}
+	close(work)
+	for range cap(failures) {
+		if e := <-failures; e != nil {
+			err = e
+		}
+	}
+	return map[string]any{"seconds": time.Since(begin).Seconds()}, err
+}
+
 func (s *session) do(line []byte) (any, error) {
 	var cmd command
 	if err := json.Unmarshal(line, &cmd); err != nil {
@@ -259,6 +309,8 @@ func (s *session) do(line []byte) (any, error) {
 		return s.zone(cmd.Zone), nil
 	case "puts":
 		return puts(cmd)
+	case "peers":
+		return peers(cmd)
 	case "verify":
 		var req verifyRequest
 		if err := json.Unmarshal(line, &req); err != nil {
