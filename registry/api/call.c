@@ -235,8 +235,8 @@ static void header_path(struct call *c, struct bytes value)
     int shown_name = (int)(name.size < SHOWN_NAME_MAX ? name.size : SHOWN_NAME_MAX);
     int shown_service = (int)(service.size < SHOWN_NAME_MAX ? service.size : SHOWN_NAME_MAX);
     if (slash == NULL)
-        (void)snprintf(text, sizeof(text), "malformed method name: \"%.*s\"", shown_service,
-                       (const char *)service.data);
+        (void)snprintf(text, sizeof(text), "malformed method name: \"%.*s\"",
+                       shown_service + (int)(value.size - service.size), (const char *)value.data);
     else if (method_service_exists(service))
         (void)snprintf(text, sizeof(text), "unknown method %.*s for service %.*s", shown_name,
                        (const char *)name.data, shown_service, (const char *)service.data);

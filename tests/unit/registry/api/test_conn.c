@@ -162,7 +162,7 @@ static void unknown_methods_and_services(void **state)
                   "unknown method Rang for service etcdserverpb.KV");
     assert_status(call(p, "/etcdserverpb.Nothing/Range", BYTES_EMPTY), 12,
                   "unknown service etcdserverpb.Nothing");
-    assert_status(call(p, "/x", BYTES_EMPTY), 12, "malformed method name: \"x\"");
+    assert_status(call(p, "/x", BYTES_EMPTY), 12, "malformed method name: \"/x\"");
     assert_status(call(p, "/etcdserverpb.Maintenance/Snapshot", BYTES_EMPTY), 12,
                   "etcdserver: Snapshot is not supported by this server");
 }
