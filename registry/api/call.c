@@ -182,17 +182,21 @@ void call_want_room(struct call *c)
     conn_wake(c->conn);
 }
 
+static char *encode_status_text(const char *text)
+{
+    char encoded[CALL_STATUS_TEXT_SIZE];
+    size_t size = grpc_message_encode(encoded, sizeof(encoded), text);
+    return strndup(encoded, size); /* without memory: the code alone */
+}
+
 void call_end(struct call *c, enum grpc_code code, const char *text)
 {
     if (c->is_ended || c->conn == NULL)
         return;
     c->is_ended = true;
     c->code = code;
-    if (*text != '\0') {
-        char encoded[CALL_STATUS_TEXT_SIZE];
-        size_t size = grpc_message_encode(encoded, sizeof(encoded), text);
-        c->status_text = strndup(encoded, size); /* without memory: the code alone */
-    }
+    if (*text != '\0')
+        c->status_text = encode_status_text(text);
     if (c->method != NULL)
         counters_handled(&c->server->counters, method_index(c->method), code);
     end_service(c);
@@ -217,36 +221,45 @@ void call_end_verdict(struct call *c, enum verdict v)
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
-static void header_path(struct call *c, struct bytes value)
+/* A name of the client's in a message to it, cut to what fits. */
+static int shown(struct bytes name)
 {
-    c->method = method_find(value);
-    if (c->method != NULL)
-        return;
-    /* Told to the client once its headers are complete. */
-    struct bytes service = value, name = BYTES_EMPTY;
+    return (int)(name.size < SHOWN_NAME_MAX ? name.size : SHOWN_NAME_MAX);
+}
+
+/* grpc-go's texts for a path that is no method's. */
+static void explain_path(char text[CALL_STATUS_TEXT_SIZE], struct bytes path)
+{
+    struct bytes service = path, name = BYTES_EMPTY;
     if (service.size > 0 && service.data[0] == '/')
         service = bytes_of(service.data + 1, service.size - 1);
     const uint8_t *slash = service.size > 0 ? memrchr(service.data, '/', service.size) : NULL;
-    if (slash != NULL) {
-        name = bytes_of(slash + 1, service.size - (size_t)(slash + 1 - service.data));
-        service.size = (size_t)(slash - service.data);
+    if (slash == NULL) {
+        (void)snprintf(text, CALL_STATUS_TEXT_SIZE, "malformed method name: \"%.*s\"", shown(path),
+                       (const char *)path.data);
+        return;
     }
-    char text[CALL_STATUS_TEXT_SIZE];
-    int shown_name = (int)(name.size < SHOWN_NAME_MAX ? name.size : SHOWN_NAME_MAX);
-    int shown_service = (int)(service.size < SHOWN_NAME_MAX ? service.size : SHOWN_NAME_MAX);
-    if (slash == NULL)
-        (void)snprintf(text, sizeof(text), "malformed method name: \"%.*s\"", shown_service,
+    name = bytes_of(slash + 1, service.size - (size_t)(slash + 1 - service.data));
+    service.size = (size_t)(slash - service.data);
+    if (method_service_exists(service))
+        (void)snprintf(text, CALL_STATUS_TEXT_SIZE, "unknown method %.*s for service %.*s",
+                       shown(name), (const char *)name.data, shown(service),
                        (const char *)service.data);
-    else if (method_service_exists(service))
-        (void)snprintf(text, sizeof(text), "unknown method %.*s for service %.*s", shown_name,
-                       (const char *)name.data, shown_service, (const char *)service.data);
     else
-        (void)snprintf(text, sizeof(text), "unknown service %.*s", shown_service,
+        (void)snprintf(text, CALL_STATUS_TEXT_SIZE, "unknown service %.*s", shown(service),
                        (const char *)service.data);
-    char encoded[CALL_STATUS_TEXT_SIZE];
-    size_t size = grpc_message_encode(encoded, sizeof(encoded), text);
+}
+
+/* What an unknown path is answered with waits until its headers are complete. */
+static void header_path(struct call *c, struct bytes value)
+{
+    char text[CALL_STATUS_TEXT_SIZE];
+    c->method = method_find(value);
+    if (c->method != NULL)
+        return;
+    explain_path(text, value);
     free(c->status_text);
-    c->status_text = strndup(encoded, size);
+    c->status_text = encode_status_text(text);
 }
 
 static bool name_is(struct bytes name, const char *text)

@@ -52,7 +52,8 @@ struct server {
     size_t unsent_size;
     struct conn *conns;
     struct watch_stream *watch_streams;
-    uint64_t random; /* of jitter alone: nothing secret */
+    size_t progress_wanted_count; /* streams that wait to be told that they have everything */
+    uint64_t random;              /* of jitter alone: nothing secret */
     bool is_closing;
 };
 

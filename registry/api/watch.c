@@ -249,6 +249,18 @@ static bool is_up_to_date(const struct watcher *w)
     return !w->is_waiting && store_watch_is_synced(w->watch);
 }
 
+static void set_wants_progress(struct watch_stream *ws, bool wanted)
+{
+    struct server *s = ws->call->server;
+    if (ws->wants_progress == wanted)
+        return;
+    ws->wants_progress = wanted;
+    if (wanted)
+        s->progress_wanted_count++;
+    else
+        s->progress_wanted_count--;
+}
+
 /* One answer for all watchers, once nothing that it promises is still to come. */
 static void try_progress(struct watch_stream *ws)
 {
@@ -257,7 +269,7 @@ static void try_progress(struct watch_stream *ws)
     for (size_t i = 0; i < ws->count; i++)
         if (!is_up_to_date(ws->watchers[i]))
             return;
-    ws->wants_progress = false;
+    set_wants_progress(ws, false);
     send_progress(ws, NO_WATCH_ID);
 }
 
@@ -265,7 +277,7 @@ static void request_progress(struct watch_stream *ws)
 {
     if (ws->count == 0)
         return; /* as etcd from 3.5 on */
-    ws->wants_progress = true;
+    set_wants_progress(ws, true);
     try_progress(ws);
 }
 
@@ -290,7 +302,8 @@ static void notify_progress(struct watch_stream *ws)
 static void on_settled(void *context)
 {
     struct server *s = context;
-    for (struct watch_stream *ws = s->watch_streams; ws != NULL; ws = ws->next)
+    for (struct watch_stream *ws = s->watch_streams; ws != NULL && s->progress_wanted_count > 0;
+         ws = ws->next)
         try_progress(ws);
 }
 
@@ -447,6 +460,7 @@ void watch_end(struct call *c)
 {
     struct watch_stream *ws = c->state;
     struct server *s = c->server;
+    set_wants_progress(ws, false);
     for (size_t i = 0; i < ws->count; i++) {
         store_watch_cancel(ws->watchers[i]->watch);
         free(ws->watchers[i]);

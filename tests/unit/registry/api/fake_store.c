@@ -8,8 +8,7 @@
 enum {
     MAX_SETTLED = 4,
     MAX_LEASES = 256,
-    MAX_ANSWER_KVS = 4096,
-    MAX_EVENTS = 4096,
+    MAX_EVENTS = 16384,
 };
 
 struct entry {
@@ -50,7 +49,8 @@ struct store {
         void (*fn)(void *context);
         void *context;
     } settled[MAX_SETTLED];
-    struct kv answer[MAX_ANSWER_KVS];
+    struct kv *answer;
+    size_t answer_capacity;
     struct kv_op_response op_answers[KV_MAX_TXN_OPS];
 };
 
@@ -87,6 +87,7 @@ void fake_store_destroy(struct store *s)
         free((void *)(uintptr_t)s->history[i].kv.value.data);
     }
     free(s->history);
+    free(s->answer);
     free(s);
 }
 
@@ -126,12 +127,22 @@ static void put(struct store *s, const struct kv_put_request *r)
     e->kv.lease = r->lease;
 }
 
-/* The keys of a range, into s->answer in key order; the count may be larger than what fits. */
+static void grow_answer(struct store *s, size_t count)
+{
+    if (count <= s->answer_capacity)
+        return;
+    s->answer_capacity = 2 * count;
+    s->answer = realloc(s->answer, s->answer_capacity * sizeof(struct kv));
+    assert(s->answer != NULL);
+}
+
+/* The keys of a range, into s->answer in key order. */
 static size_t find(struct store *s, struct bytes key, struct bytes end)
 {
     size_t count = 0;
     if (end.size == 0) {
         const struct entry *e = newest(s, key);
+        grow_answer(s, 1);
         if (e != NULL)
             s->answer[count++] = e->kv;
         return count;
@@ -141,7 +152,7 @@ static size_t find(struct store *s, struct bytes key, struct bytes end)
         if (!kv_range_contains(key, end, e->kv.key) || newest(s, e->kv.key) != e)
             continue;
         size_t at = count++;
-        assert(count <= MAX_ANSWER_KVS);
+        grow_answer(s, count);
         for (; at > 0 && bytes_compare(s->answer[at - 1].key, e->kv.key) > 0; at--)
             s->answer[at] = s->answer[at - 1];
         s->answer[at] = e->kv;

@@ -162,7 +162,7 @@ static void unknown_methods_and_services(void **state)
                   "unknown method Rang for service etcdserverpb.KV");
     assert_status(call(p, "/etcdserverpb.Nothing/Range", BYTES_EMPTY), 12,
                   "unknown service etcdserverpb.Nothing");
-    assert_status(call(p, "/x", BYTES_EMPTY), 12, "malformed method name: \"x\"");
+    assert_status(call(p, "/x", BYTES_EMPTY), 12, "malformed method name: \"/x\"");
     assert_status(call(p, "/etcdserverpb.Maintenance/Snapshot", BYTES_EMPTY), 12,
                   "etcdserver: Snapshot is not supported by this server");
 }
@@ -546,6 +546,29 @@ static void a_client_that_does_not_read_its_answers(void **state)
     assert_int_equal(p->server.held_size, 0);
 }
 
+/* Over the bound of all connections, the one that holds most goes, not who comes next. */
+static void the_greediest_connection_goes(void **state)
+{
+    struct h2_peer *p = *state;
+    struct conn *greedy;
+    assert_int_equal(conn_create(&greedy, &p->server, p), OK);
+    assert_true(conn_hold(greedy, SERVER_MAX_CONN_HELD));
+    assert_false(conn_hold(greedy, 1));
+    size_t others = SERVER_MAX_HELD - SERVER_MAX_CONN_HELD;
+    p->server.held_size += others; /* of connections that are not here */
+    h2_start(p, put_path, NULL,
+             bytes_of("\0\0\0\xff\xff"
+                      "begin",
+                      10),
+             false);
+    assert_true(greedy->failed);
+    assert_false(p->conn->failed);
+    assert_true(p->conn->held_size > 0);
+    p->server.held_size -= others;
+    conn_unhold(greedy, SERVER_MAX_CONN_HELD);
+    conn_destroy(greedy);
+}
+
 static void memory_for_messages_follows_what_came(void **state)
 {
     struct h2_peer *p = *state;
@@ -596,6 +619,7 @@ int main(void)
         TEST(handshakes_have_a_time_limit),
         TEST(silent_connections_are_asked),
         TEST(a_client_that_does_not_read_its_answers),
+        TEST(the_greediest_connection_goes),
         TEST(memory_for_messages_follows_what_came),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
