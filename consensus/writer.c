@@ -286,10 +286,9 @@ static enum err run_until_done(struct writer *w, struct job *job)
             set_full(w, false);
             return OK;
         }
-        if (e == ERR_NO_SPACE) {
-            job->was_full = true;
+        if (e == ERR_NO_SPACE)
             e = make_space(w);
-        } else if (e == ERR_NO_MEMORY)
+        else if (e == ERR_NO_MEMORY)
             e = OK;
         if (e != OK) {
             halt(w, e);
@@ -312,7 +311,7 @@ static void run_job(struct writer *w, struct job *job)
         (void)ignored; /* it is tried again later */
     }
     job->outcome = run_until_done(w, job);
-    job->log_first = w->state.log_first;
+    job->has_free_pages = job->vacuum && job->outcome == OK && tables_has_free_pages(&w->tables);
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
