@@ -193,6 +193,9 @@ void database_explain(const struct tables *t, const struct folder *f, enum err e
         (void)damaged(error, f->database, what);
     else if (e == ERR_NO_SPACE)
         strbuf_add_format(error, "%s: %s; free some space on its file system\n", f->database, what);
+    else if (e == ERR_EXISTS)
+        strbuf_add_format(error, "%s: another program has it open; close that first\n",
+                          f->database);
     else
         strbuf_add_format(error, "%s: %s\n", f->database, what);
 }
@@ -248,13 +251,18 @@ enum err database_create(const struct folder *f, const char *vfs, struct strbuf 
 
 /* The writer spills no page before its commit: the WAL scan wants a transaction's frames in order
  * of page. */
+#define WRITE_PRAGMAS                                                                              \
+    "PRAGMA trusted_schema=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-4096; "                  \
+    "PRAGMA cache_spill=0; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216; "      \
+    "PRAGMA temp_store=MEMORY"
+#define READ_PRAGMAS "PRAGMA trusted_schema=0; PRAGMA query_only=1; PRAGMA cache_size=-1024"
+/* Alone: then SQLite needs no file for its index of the WAL. */
+#define CHECK_PRAGMAS READ_PRAGMAS "; PRAGMA locking_mode=EXCLUSIVE"
+
 static const char *const pragmas[] = {
-    [DATABASE_WRITE] = "PRAGMA trusted_schema=0; PRAGMA synchronous=FULL; PRAGMA cache_size=-4096; "
-                       "PRAGMA cache_spill=0; PRAGMA wal_autocheckpoint=0; "
-                       "PRAGMA journal_size_limit=16777216; PRAGMA temp_store=MEMORY",
-    [DATABASE_READ] = "PRAGMA trusted_schema=0; PRAGMA query_only=1; PRAGMA cache_size=-1024",
-    [DATABASE_CHECK] = "PRAGMA trusted_schema=0; PRAGMA locking_mode=EXCLUSIVE; "
-                       "PRAGMA query_only=1; PRAGMA cache_size=-1024",
+    [DATABASE_WRITE] = WRITE_PRAGMAS,
+    [DATABASE_READ] = READ_PRAGMAS,
+    [DATABASE_CHECK] = CHECK_PRAGMAS,
 };
 
 enum err database_open(struct tables *out, const struct folder *f, const char *vfs,

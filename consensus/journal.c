@@ -12,7 +12,6 @@
 enum {
     HEALTH_INTERVAL_MS = 1000, /* how often free space is looked at */
     HANDLE_COUNT = 4,
-    SCAN_STEP = 256, /* rows of one short read */
 };
 
 struct journal {
@@ -52,7 +51,6 @@ struct journal {
     void *health_context;
     char failure[300];
     struct journal_stats stats;
-    uint64_t last_log_first;
 };
 
 /* --- health ----------------------------------------------------------------------------------- */
@@ -104,11 +102,6 @@ static void look_at_space(struct journal *j)
     j->wants_reserve = !j->is_low && space - j->free_space_floor > JOURNAL_RESERVE_SIZE &&
                        folder_file_size(j->folder.reserve) != JOURNAL_RESERVE_SIZE;
     tell_health(j);
-}
-
-static void on_watch(uv_timer_t *timer)
-{
-    look_at_space(timer->data);
 }
 
 /* --- giving jobs to the writer ---------------------------------------------------------------- */
@@ -168,6 +161,17 @@ static void on_dispatch(uv_prepare_t *prepare)
 {
     (void)uv_prepare_stop(prepare);
     start_job(prepare->data);
+}
+
+/* A disk that was full is tried again also where nobody writes. */
+static void on_watch(uv_timer_t *timer)
+{
+    struct journal *j = timer->data;
+    look_at_space(j);
+    if (atomic_load(&j->writer.is_full) && !j->is_running) {
+        j->wants_vacuum = true;
+        start_job(j);
+    }
 }
 
 static void on_flush(uv_timer_t *timer)
@@ -239,7 +243,7 @@ static void finish_job(struct journal *j)
         count_commit(j);
         overlay_clear(j->taken);
         j->taken = NULL;
-        j->last_log_first = j->job.log_first;
+        j->wants_vacuum |= j->job.has_free_pages;
     } else
         j->is_dead = true; /* `taken` stays: reads go on to consult it */
     j->running = NULL;
@@ -507,7 +511,6 @@ static enum err read_start(struct journal *j, struct strbuf *error)
     if (e != OK)
         database_explain(t, &j->folder, e, error);
     j->last_index = s->last_index;
-    j->last_log_first = s->first_index;
     return e;
 }
 
@@ -680,6 +683,7 @@ static void finish_all(struct journal *j)
 {
     writer_hurry(&j->writer);
     for (;;) {
+        j->wants_vacuum = false;
         start_job(j);
         if (!j->is_running)
             break;

@@ -63,6 +63,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_MEMBER_PUT] = "INSERT INTO membership VALUES (?,?,1,?)",
     [SQL_MEMBER_GET] = "SELECT member, cluster, is_self, sum FROM membership",
     [SQL_VACUUM] = "PRAGMA incremental_vacuum(256)",
+    [SQL_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
 enum {
@@ -149,6 +150,16 @@ enum err tables_run(struct tables *t, enum tables_statement which)
     sqlite3_stmt *s = NULL;
     enum err error = statement_of(t, which, &s);
     return error == OK ? finish(t, s) : error;
+}
+
+bool tables_has_free_pages(struct tables *t)
+{
+    sqlite3_stmt *s = NULL;
+    if (statement_of(t, SQL_FREE_PAGES, &s) != OK)
+        return false;
+    bool has = sqlite3_step(s) == SQLITE_ROW && sqlite3_column_int64(s, 0) > 0;
+    (void)sqlite3_reset(s);
+    return has;
 }
 
 void tables_close(struct tables *t)

@@ -60,6 +60,7 @@ enum tables_statement {
     SQL_MEMBER_PUT,
     SQL_MEMBER_GET,
     SQL_VACUUM,
+    SQL_FREE_PAGES,
     SQL_COUNT,
 };
 
@@ -83,6 +84,9 @@ enum err tables_check_pages(struct tables *t) MUST_CHECK;
 void tables_close(struct tables *t);
 
 enum err tables_run(struct tables *t, enum tables_statement statement) MUST_CHECK;
+
+/* Whether SQL_VACUUM has something to give back. */
+bool tables_has_free_pages(struct tables *t);
 
 enum err tables_get_state(struct tables *t, struct tables_state *out) MUST_CHECK;
 enum err tables_put_state(struct tables *t, const struct tables_state *state) MUST_CHECK;

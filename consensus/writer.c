@@ -82,15 +82,13 @@ static enum err read_salts(struct writer *w, uint32_t salts[static 2])
 static enum err note_commit(struct writer *w)
 {
     struct mark next = w->marked;
-    if (!next.has_wal || w->wal_frames <= next.frame_count) {
-        enum err e = read_salts(w, next.salts);
-        if (e != OK)
-            return e;
-    }
+    enum err e = read_salts(w, next.salts);
+    if (e != OK)
+        return e;
     next.frame_count = w->wal_frames;
     next.has_wal = true;
     bool sync = !w->marked.has_wal;
-    enum err e = mark_write(w->mark, &next, sync);
+    e = mark_write(w->mark, &next, sync);
     if (e == ERR_NO_SPACE && !sync)
         return OK; /* an old mark says less, not more */
     if (e == OK)
@@ -135,8 +133,8 @@ static void bound_wal(struct writer *w)
     bool is_complete;
     enum err e = checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, &is_complete);
     if (e == ERR_NO_SPACE) {
-        set_full(w, true);
         folder_release_reserve(w->folder);
+        set_full(w, true);
     } else if (e != OK && e != ERR_NO_MEMORY)
         halt(w, e);
 }
@@ -268,8 +266,8 @@ static bool pause_for_retry(struct writer *w)
  * lie in no log that goes on (wal_scan would take them for damage). */
 static enum err make_space(struct writer *w)
 {
-    set_full(w, true);
     folder_release_reserve(w->folder);
+    set_full(w, true);
     bool is_complete;
     enum err e = checkpoint(w, SQLITE_CHECKPOINT_RESTART, &is_complete);
     return e == ERR_NO_SPACE || e == ERR_NO_MEMORY ? OK : e;
@@ -286,10 +284,9 @@ static enum err run_until_done(struct writer *w, struct job *job)
             set_full(w, false);
             return OK;
         }
-        if (e == ERR_NO_SPACE) {
-            job->was_full = true;
+        if (e == ERR_NO_SPACE)
             e = make_space(w);
-        } else if (e == ERR_NO_MEMORY)
+        else if (e == ERR_NO_MEMORY)
             e = OK;
         if (e != OK) {
             halt(w, e);
@@ -312,7 +309,7 @@ static void run_job(struct writer *w, struct job *job)
         (void)ignored; /* it is tried again later */
     }
     job->outcome = run_until_done(w, job);
-    job->log_first = w->state.log_first;
+    job->has_free_pages = job->vacuum && job->outcome == OK && tables_has_free_pages(&w->tables);
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */

@@ -35,12 +35,9 @@ struct job {
     bool vacuum;
     bool make_reserve;
     /* The result. */
-    enum err outcome; /* OK, ERR_IO: halted, ERR_CLOSED: stopped before it succeeded */
-    bool was_full;
+    enum err outcome;    /* OK, ERR_IO: halted, ERR_CLOSED: stopped before it succeeded */
     uint64_t seconds_ns; /* of the attempt that succeeded */
-    uint64_t log_first;
-    uint64_t free_pages;
-    uint64_t page_count;
+    bool has_free_pages; /* behind a vacuum: there is more to do */
 };
 
 struct writer {

@@ -66,10 +66,11 @@ struct hard_state {
  * the whole content. The journal's SQL schema gives each table its name and columns that a person
  * reads in the sqlite3 shell. */
 enum journal_table {
-    JOURNAL_META,      /* a: which value; b: 0 */
+    JOURNAL_META,      /* a: which value, 1 to 8; b: 0 */
     JOURNAL_LEASES,    /* a: lease id; b: 0 */
     JOURNAL_ALARMS,    /* a: member id, b: alarm type */
-    JOURNAL_REVISIONS, /* a: main revision, b: sub-revision; never changed once written */
+    JOURNAL_REVISIONS, /* a: main revision, below 2^39, b: sub-revision, below 2^24; never changed
+                        * once written, put in rising order */
 };
 
 struct journal_revision {
@@ -163,7 +164,8 @@ enum err journal_submit(struct journal *j, const struct journal_write *write, jo
 /* --- effects and history ---------------------------------------------------------------------- */
 
 /* Stages the effects of the entry at APPLIED_INDEX (copied), to be carried by the next transaction.
- * In rising order of index. ERR_NO_MEMORY. */
+ * In rising order of index; an index may come several times. ERR_NO_MEMORY; ERR_INVALID: a row that
+ * its table has no place for (enum journal_table). */
 enum err journal_stage(struct journal *j, uint64_t applied_index,
                        const struct journal_effect *effects, size_t count) MUST_CHECK;
 /* False while the overlay is at its bound: no new entry should be applied until DONE of a flush. */

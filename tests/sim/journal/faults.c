@@ -293,8 +293,10 @@ static void a_full_tmpfs(void **state)
     fixture_fini(&f);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* one test of them */
     fault_vfs_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_failed_write_halts),

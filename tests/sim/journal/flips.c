@@ -314,8 +314,10 @@ static void at_random_in_a_large_store(void **state)
     finish(&s, "a large store");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* one test of them */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everywhere_in_a_small_store),
         cmocka_unit_test(everywhere_without_a_mark),

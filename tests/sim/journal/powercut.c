@@ -152,8 +152,10 @@ static void after_random_writes_of_random_workloads(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* one test of them */
     fault_vfs_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_each_write_of_a_script),

@@ -285,6 +285,35 @@ static void an_idle_journal_flushes_its_overlay(void **state)
     assert_int_equal(stats.committed_entries, 1);
 }
 
+static void vacuum_goes_on_until_nothing_is_free(void **state)
+{
+    struct fixture *f = *state;
+    open_well(f);
+    assert_int_equal(fixture_append(f, 1, 1, 10), OK);
+    for (int64_t main = 1; main <= 2000; main++) {
+        struct journal_effect e = fixture_put(main, 0, 3000);
+        assert_int_equal(journal_stage(f->journal, 1, &e, 1), OK);
+    }
+    submit_and_wait(f, &(struct journal_write){0});
+    for (int64_t main = 1; main <= 2000; main++) {
+        struct journal_effect e = fixture_put(main, 0, 0);
+        e.is_removal = true;
+        assert_int_equal(journal_stage(f->journal, 1, &e, 1), OK);
+    }
+    submit_and_wait(f, &(struct journal_write){0});
+    journal_vacuum(f->journal);
+    struct journal_stats stats;
+    uint64_t started = uv_hrtime();
+    do {
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+        journal_stats(f->journal, &stats);
+    } while (stats.commits < 12 && uv_hrtime() - started < UINT64_C(5000000000));
+    fixture_close(f);
+    struct stat st;
+    assert_int_equal(stat(fixture_path(f, "warren.db"), &st), 0);
+    assert_in_range(st.st_size, 4096, 200000);
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 static void refused(struct fixture *f, enum err wanted, const char *said)
@@ -415,6 +444,7 @@ int main(void)
         TEST(rows_are_put_replaced_and_removed),
         TEST(what_no_table_has_a_place_for_is_refused),
         TEST(an_idle_journal_flushes_its_overlay),
+        TEST(vacuum_goes_on_until_nothing_is_free),
         TEST(a_second_process_is_refused),
         TEST(a_missing_database_is_not_taken_for_a_new_one),
         TEST(an_emptied_database_is_refused),
