@@ -107,3 +107,10 @@ bool wg_device_same_published(const struct wg_device *a, const struct wg_device 
     }
     return true;
 }
+
+enum wg_liveness wg_peer_liveness(const struct wg_peer *peer, int64_t now_s)
+{
+    if (peer->last_handshake_sec == 0 && peer->last_handshake_nsec == 0)
+        return WG_NEVER;
+    return peer->last_handshake_sec > now_s - WG_SESSION_S ? WG_ALIVE : WG_SILENT;
+}

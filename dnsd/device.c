@@ -101,6 +101,7 @@ static void device_changed(void *context, const struct wgctl_watch_event *event)
         d->error = device_copy(&d->last, event->device);
     d->is_read = true;
     struct wgctl_watch_event state = device_state(d);
+    state.liveness_only = event->liveness_only && was_read && was == OK && d->error == OK;
     for (struct device_subscription *s = d->subscribers; s != NULL; s = s->next)
         s->fn(s->context, &state);
     log_transition(d, was_read, was);

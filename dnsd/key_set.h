@@ -1,27 +1,30 @@
-/* A small set of registry keys, bounded: those whose values are of no use. */
+/* A set of 32-byte keys: public keys, or digests. One thread. */
 #ifndef WARREN_DNSD_KEY_SET_H
 #define WARREN_DNSD_KEY_SET_H
 
-#include "base/bytes.h"
+#include "base/encoding.h"
+#include "base/err.h"
 #include "base/hash.h"
 
 #include <stdbool.h>
-
-struct key_set_entry;
+#include <stddef.h>
+#include <stdint.h>
 
 struct key_set {
-    struct key_set_entry *buckets[256];
-    size_t count;
-    size_t max_count;
     uint8_t hash_key[HASH_KEY_SIZE];
+    struct key_slot *slots; /* linear probing; a power of two of them, at most half of them used */
+    size_t capacity;
+    size_t count;
 };
 
-void key_set_init(struct key_set *s, size_t max_count);
+void key_set_init(struct key_set *s);
 void key_set_fini(struct key_set *s);
-/* True if KEY was not in the set and now is; beyond the bound, or without memory, it is left out.
- */
-bool key_set_add(struct key_set *s, struct bytes key);
-void key_set_remove(struct key_set *s, struct bytes key);
 void key_set_clear(struct key_set *s);
+bool key_set_has(const struct key_set *s, const uint8_t key[static KEY_SIZE]);
+/* OK too if it is there already. ERR_NO_MEMORY. */
+enum err key_set_add(struct key_set *s, const uint8_t key[static KEY_SIZE]) MUST_CHECK;
+void key_set_remove(struct key_set *s, const uint8_t key[static KEY_SIZE]);
+/* The next key from *POSITION (0 first) on, NULL at the end. No change in between. */
+const uint8_t *key_set_next(const struct key_set *s, size_t *position);
 
 #endif

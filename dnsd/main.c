@@ -1,8 +1,10 @@
-/* warrend: CoreDNS's command line. Flags as Go's flag package takes them: one dash or two, the
- * value after '=' or as the next argument. */
+/* warrend: CoreDNS's command line and etcd's. Flags as Go's flag package takes them: one dash or
+ * two, the value after '=' or as the next argument. */
+#include "dnsd/member.h"
 #include "dnsd/process.h"
 
 #include "base/log.h"
+#include "consensus/journal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +17,9 @@ enum {
     EXIT_USAGE = 2
 };
 
-static const char usage[] = "  -conf string\n"
+static const char usage[] = "  -check\n"
+                            "    \tRead all of the registry's data, report damage, and exit\n"
+                            "  -conf string\n"
                             "    \tCorefile to load (default \"Corefile\")\n"
                             "  -dns.port string\n"
                             "    \tDefault port (default \"53\")\n"
@@ -34,6 +38,7 @@ struct options {
     struct process_options process;
     bool plugins;
     bool version;
+    bool check;
 };
 
 struct flag {
@@ -44,7 +49,13 @@ struct flag {
 
 static void print_usage(const char *program)
 {
-    fprintf(stderr, "Usage of %s:\n%s", program, usage);
+    struct strbuf flags = STRBUF_EMPTY;
+    member_flags_usage(&flags);
+    fprintf(stderr,
+            "Usage of %s:\n%s\nThe registry (etcd's flags; each also as WARREN_* in the "
+            "environment, --data-dir as WARREN_DATA_DIR):\n%s",
+            program, usage, strbuf_str(&flags));
+    strbuf_fini(&flags);
 }
 
 static bool parse_bool(const char *text, bool *out)
@@ -70,8 +81,30 @@ static const char *flag_value(const char *equals, int argc, char **argv, int *in
     return argv[++*index];
 }
 
+/* One of etcd's flags. As set_flag; -2: there is no such flag. */
+static int set_member_flag(struct member_options *options, const char *name, size_t size,
+                           const char *equals, int argc, char **argv, int *index)
+{
+    struct member_flag flag;
+    if (!member_flag_find(options, name, size, &flag))
+        return -2;
+    if (flag.refused != NULL) {
+        fprintf(stderr, "warrend: --%s is not supported: %s\n", flag.name, flag.refused);
+        return EXIT_USAGE;
+    }
+    const char *value = flag_value(equals, argc, argv, index);
+    if (value != NULL) {
+        *flag.value = value;
+        return -1;
+    }
+    fprintf(stderr, "flag needs an argument: -%s\n", flag.name);
+    print_usage(argv[0]);
+    return EXIT_USAGE;
+}
+
 /* Sets one flag. Returns -1 to go on, else the exit code. */
-static int set_flag(const struct flag *flags, size_t count, int argc, char **argv, int *index)
+static int set_flag(const struct flag *flags, size_t count, struct member_options *member, int argc,
+                    char **argv, int *index)
 {
     const char *argument = argv[*index];
     const char *name = argument + (argument[1] == '-' ? 2 : 1);
@@ -106,6 +139,9 @@ static int set_flag(const struct flag *flags, size_t count, int argc, char **arg
         print_usage(argv[0]);
         return EXIT_USAGE;
     }
+    int code = set_member_flag(member, name, size, equals, argc, argv, index);
+    if (code != -2)
+        return code;
     bool is_help = (size == 1 && name[0] == 'h') || (size == 4 && memcmp(name, "help", 4) == 0);
     if (!is_help)
         fprintf(stderr, "flag provided but not defined: -%.*s\n", (int)size, name);
@@ -138,6 +174,18 @@ static int print_and_exit(void (*text)(struct strbuf *out))
     return EXIT_SUCCESS;
 }
 
+/* --check: the report to standard output, 1 if anything is damaged or unreadable. */
+static int check(const struct member_options *options)
+{
+    struct strbuf report = STRBUF_EMPTY;
+    enum err e = journal_check(member_data_dir(options), NULL, &report);
+    fputs(strbuf_str(&report), stdout);
+    if (e != OK)
+        fprintf(stderr, "warrend: %s: %s\n", member_data_dir(options), err_text(e));
+    strbuf_fini(&report);
+    return e == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 /* A descriptor that was started closed would be the next socket's, and log lines would go there
  * (and libuv aborts when it closes one of these). So each is open, on /dev/null if on nothing else,
  * as Go's runtime does it. False when that fails. */
@@ -153,8 +201,9 @@ int main(int argc, char **argv)
 {
     if (!open_standard_files())
         return EXIT_FAILURE;
-    struct options options = {.process = {.default_port = "53"}};
+    struct options options = {.process = {.is_bare = argc == 1}};
     const struct flag flags[] = {
+        {"check", NULL, &options.check},
         {"conf", &options.process.conf, NULL},
         {"dns.port", &options.process.default_port, NULL},
         {"p", &options.process.default_port, NULL},
@@ -169,7 +218,7 @@ int main(int argc, char **argv)
             i++;
             break;
         }
-        int code = set_flag(flags, sizeof(flags) / sizeof(flags[0]), argc, argv, &i);
+        int code = set_flag(flags, ARRAY_COUNT(flags), &options.process.member, argc, argv, &i);
         if (code >= 0)
             return code;
     }
@@ -179,5 +228,16 @@ int main(int argc, char **argv)
         return print_and_exit(process_version);
     if (options.plugins)
         return print_and_exit(process_plugins);
+    struct strbuf error = STRBUF_EMPTY;
+    if (member_options_from_environment(&options.process.member, &error) != OK) {
+        fprintf(stderr, "%s\n", strbuf_str(&error));
+        strbuf_fini(&error);
+        return EXIT_FAILURE;
+    }
+    if (options.check)
+        return check(&options.process.member);
+    options.process.has_default_port = options.process.default_port != NULL;
+    if (options.process.default_port == NULL)
+        options.process.default_port = "53";
     return process_run(&options.process);
 }

@@ -45,7 +45,8 @@ static const int signal_numbers[SIGNAL_COUNT] = {SIGTERM, SIGINT, SIGQUIT, SIGUS
 struct process {
     const struct process_options *options;
     struct dnsd dnsd;
-    struct instance *instance;
+    struct instance *instance; /* NULL: no DNS */
+    struct member *member;     /* NULL: no registry */
     uv_loop_t loop;
     bool has_loop;
     uv_signal_t signals[SIGNAL_COUNT];
@@ -53,6 +54,7 @@ struct process {
     uv_async_t retired; /* the instance's stop hooks have run */
     pthread_t retirer;
     bool is_stopping;
+    bool has_dns;       /* there is a Corefile, or CoreDNS's default */
     struct strbuf text; /* the Corefile that is being served */
     const char *name;   /* what messages call it */
     const char *path;   /* to read it again; NULL: it came from standard input, or is the default */
@@ -118,6 +120,46 @@ const char *process_source_name(const struct process *p)
     return p->name;
 }
 
+/* --- the registry ----------------------------------------------------------------------------- */
+
+/* Whether a block of the Corefile uses the registry. A Corefile with errors does not: loading it
+ * will say what is wrong. */
+static bool needs_member(const struct process *p, const char *text, size_t size)
+{
+    static const char *const directives_with_store[] = {"warren"};
+    struct core_file file;
+    struct strbuf ignored = STRBUF_EMPTY;
+    bool found = false;
+    if (core_file_parse(&file, p->name, text, size, directive_is_known, &ignored) == OK) {
+        for (size_t b = 0; b < file.block_count; b++)
+            for (size_t d = 0; d < file.blocks[b].directive_count; d++)
+                for (size_t i = 0; i < ARRAY_COUNT(directives_with_store); i++)
+                    found = found || strcmp(file.blocks[b].directives[d].name,
+                                            directives_with_store[i]) == 0;
+        core_file_fini(&file);
+    }
+    strbuf_fini(&ignored);
+    return found;
+}
+
+static enum err open_member(struct process *p, struct strbuf *error)
+{
+    if (p->member != NULL)
+        return OK;
+    enum err e = member_open(&p->member, &p->options->member, &p->loop, p->dnsd.metrics, error);
+    if (e == OK)
+        p->dnsd.store = member_store(p->member);
+    return e;
+}
+
+static void close_member(struct process *p)
+{
+    if (p->member != NULL)
+        member_close(p->member);
+    p->member = NULL;
+    p->dnsd.store = NULL;
+}
+
 /* --- reload ----------------------------------------------------------------------------------- */
 
 /* CoreDNS's Instance.Restart. The error's text is the bare reason. */
@@ -130,6 +172,8 @@ static enum err restart(struct process *p, const char *text, size_t size, struct
     enum err e = copy.failed ? ERR_NO_MEMORY : OK;
     if (e != OK)
         strbuf_add_str(error, err_text(e));
+    if (e == OK && needs_member(p, text, size))
+        e = open_member(p, error);
     if (e == OK)
         e = instance_load(&next, &p->dnsd, p->name, text, size, p->instance, error);
     if (e == OK) {
@@ -160,6 +204,10 @@ static void reload_by_signal(struct process *p)
     if (p->is_stopping)
         return;
     log_line(LOG_INFO, "SIGUSR1: Reloading");
+    if (p->instance == NULL) {
+        log_line(LOG_ERROR, "SIGUSR1: there is no Corefile to load");
+        return;
+    }
     struct strbuf text = STRBUF_EMPTY, error = STRBUF_EMPTY;
     if (process_read_source(p, &text, &error) != OK)
         log_line(LOG_ERROR, "SIGUSR1: loading updated Caddyfile: %s", strbuf_str(&error));
@@ -232,9 +280,14 @@ static void close_handle(uv_handle_t *handle, void *context UNUSED)
 /* The loop runs out of handles. */
 static void finish_stop(struct process *p)
 {
-    instance_stop(p->instance, false);
-    instance_destroy(p->instance);
-    p->instance = NULL;
+    if (p->member != NULL)
+        member_retire(p->member); /* no client before the directives that write at their end */
+    if (p->instance != NULL) {
+        instance_stop(p->instance, false);
+        instance_destroy(p->instance);
+        p->instance = NULL;
+    }
+    close_member(p);
     for (size_t i = 0; i < SIGNAL_COUNT; i++)
         close_handle((uv_handle_t *)&p->signals[i], NULL);
     close_handle((uv_handle_t *)&p->reload_wanted, NULL);
@@ -264,6 +317,10 @@ static void stop(struct process *p)
         return;
     p->is_stopping = true;
     remove_pid_file(p);
+    if (p->instance == NULL) {
+        finish_stop(p);
+        return;
+    }
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -435,12 +492,21 @@ static void print(struct strbuf *text)
     strbuf_clear(text);
 }
 
-static enum err start(struct process *p, struct strbuf *error)
+/* The registry, where one is wanted, is there before the directives that use it. */
+static enum err start_member(struct process *p, struct strbuf *error)
 {
-    enum err e = load_source(p, error);
-    if (e == OK)
-        e = instance_load(&p->instance, &p->dnsd, p->name, strbuf_str(&p->text), p->text.size, NULL,
-                          error);
+    bool is_default_text = p->text.size == 0 && p->path == NULL;
+    bool is_wanted = member_options_given(&p->options->member) ||
+                     (p->options->is_bare && is_default_text) ||
+                     needs_member(p, strbuf_str(&p->text), p->text.size);
+    p->has_dns = !is_wanted || !is_default_text || p->options->has_default_port;
+    return is_wanted ? open_member(p, error) : OK;
+}
+
+static enum err start_instance(struct process *p, struct strbuf *error)
+{
+    enum err e = instance_load(&p->instance, &p->dnsd, p->name, strbuf_str(&p->text), p->text.size,
+                               NULL, error);
     if (e != OK)
         return e;
     /* What may wait is over: from here on an end is a graceful one, by the loop. */
@@ -450,15 +516,37 @@ static enum err start(struct process *p, struct strbuf *error)
     if (e != OK) {
         instance_destroy(p->instance);
         p->instance = NULL;
-        return e;
     }
+    return e;
+}
+
+static void describe(struct process *p)
+{
+    if (p->options->quiet)
+        return;
     struct strbuf lines = STRBUF_EMPTY;
-    instance_describe(p->instance, &lines);
-    if (!p->options->quiet)
-        print(&lines);
-    strbuf_clear(&lines);
+    if (p->member != NULL)
+        member_describe(p->member, &lines);
+    if (p->instance != NULL)
+        instance_describe(p->instance, &lines);
+    print(&lines);
+    strbuf_fini(&lines);
+}
+
+static enum err start(struct process *p, struct strbuf *error)
+{
+    enum err e = load_source(p, error);
+    if (e == OK)
+        e = start_member(p, error);
+    if (e == OK)
+        e = p->has_dns ? start_instance(p, error) : watch_end_signals(p);
+    if (e != OK)
+        return e;
+    describe(p);
     write_pid_file(p);
-    instance_started(p->instance);
+    if (p->instance != NULL)
+        instance_started(p->instance);
+    struct strbuf lines = STRBUF_EMPTY;
     process_version(&lines);
     if (!p->options->quiet)
         print(&lines);
@@ -531,12 +619,13 @@ int process_run(const struct process_options *options)
     if (e != OK && error.size == 0)
         strbuf_add_format(&error, "warrend: %s", err_text(e));
     if (e == OK) {
-        if (!instance_listens(p->instance))
+        if (p->member == NULL && !instance_listens(p->instance))
             stop(p); /* CoreDNS, too, is done when nothing is left to serve */
         uv_run(&p->loop, UV_RUN_DEFAULT);
         code = EXIT_STOPPED;
     } else {
         fprintf(stderr, "%s\n", strbuf_str(&error));
+        close_member(p);
         if (p->has_loop) {
             uv_walk(&p->loop, close_handle, NULL);
             uv_run(&p->loop, UV_RUN_DEFAULT);

@@ -1,4 +1,9 @@
-/* The process around the instances: the main loop, signals, and replacing one instance by another.
+/* The process around the instances: the main loop, signals, replacing one instance by another, and
+ * the registry member that outlives them all.
+ *
+ * A member is opened when one of etcd's flags asks for it, when the Corefile names a directive that
+ * needs it, or when there is neither an argument nor a Corefile; with a member and no Corefile
+ * there is no DNS.
  *
  * Signals as CoreDNS: TERM and INT stop gracefully (a second INT at once, code 2), QUIT at once,
  * USR1 reloads, HUP is ignored. A reload that fails leaves the running instance as it is. */
@@ -7,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "dnsd/member.h"
 
 #include <stdbool.h>
 
@@ -16,8 +22,11 @@ struct process;
 struct process_options {
     const char *conf;         /* -conf; NULL: ./Corefile if there is one, else CoreDNS's default */
     const char *default_port; /* -dns.port */
+    bool has_default_port;    /* it was given */
     const char *pid_file;     /* NULL: none */
     bool quiet;
+    bool is_bare; /* started without any argument */
+    struct member_options member;
 };
 
 /* Loads and starts, then serves until a signal ends it. Returns the exit code; what went wrong at

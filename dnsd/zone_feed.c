@@ -1,6 +1,6 @@
 #include "dnsd/zone_feed.h"
 
-#include "dnsd/key_set.h"
+#include "dnsd/bad_keys.h"
 #include "dnsd/rcu.h"
 
 #include "base/log.h"
@@ -52,7 +52,7 @@ struct zone_feed {
     bool is_held; /* the watch waits for us to resume it */
 
     struct arena arena; /* one value's parts */
-    struct key_set faults;
+    struct bad_keys faults;
     struct metric_series *peers, *published, *revision_series, *invalid, *memory;
 };
 
@@ -139,7 +139,7 @@ struct change {
 
 static void note_fault(struct zone_feed *f, const struct change *c, const struct strbuf *why)
 {
-    if (!key_set_add(&f->faults, c->key_text))
+    if (!bad_keys_add(&f->faults, c->key_text))
         return;
     log_plugin(LOG_WARNING, log_name, "%s: %.*s is ignored: %s", strbuf_str(&f->name),
                (int)c->key_text.size, (const char *)c->key_text.data, strbuf_str(why));
@@ -205,7 +205,7 @@ static enum err apply(struct zone_feed *f, const struct kv *kv, bool is_delete)
     if (e == ERR_MALFORMED)
         note_fault(f, &c, &why);
     else if (e == OK)
-        key_set_remove(&f->faults, kv->key);
+        bad_keys_remove(&f->faults, kv->key);
     strbuf_fini(&why);
     return e == ERR_MALFORMED ? OK : e;
 }
@@ -291,7 +291,7 @@ static enum err take_page(struct zone_feed *f, const struct store_response *resp
         if (e != OK)
             return e;
         zones_warren_begin_reload(f->zone);
-        key_set_clear(&f->faults);
+        bad_keys_clear(&f->faults);
         f->is_load_begun = true;
         f->revision = response->revision;
     }
@@ -397,7 +397,7 @@ static void feed_free(struct zone_feed *f)
     strbuf_fini(&f->first_key);
     strbuf_fini(&f->behind_key);
     strbuf_fini(&f->next_key);
-    key_set_fini(&f->faults);
+    bad_keys_fini(&f->faults);
     arena_fini(&f->arena);
     free(f);
 }
@@ -431,7 +431,7 @@ static enum err feed_create(struct zone_feed **out, struct dnsd *dnsd, struct dn
         return ERR_NO_MEMORY;
     f->dnsd = dnsd;
     arena_init(&f->arena, VALUE_ARENA_LIMIT);
-    key_set_init(&f->faults, ZONE_FEED_MAX_FAULTS);
+    bad_keys_init(&f->faults, ZONE_FEED_MAX_FAULTS);
     randombytes_buf(hash_key, sizeof(hash_key));
     enum err e = make_keys(f, name);
     if (e == OK)

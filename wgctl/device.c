@@ -1,8 +1,6 @@
 #include "wgctl/device.h"
 
-#include "failure.h"
-#include "netlink.h"
-#include "userspace.h"
+#include "handle.h"
 
 #include <sodium.h>
 #include <stdarg.h>
@@ -18,16 +16,6 @@ enum {
     BUFFER_SIZE = (int)USERSPACE_RECEIVE_SIZE > (int)NETLINK_RECEIVE_SIZE
                       ? (int)USERSPACE_RECEIVE_SIZE
                       : (int)NETLINK_RECEIVE_SIZE,
-};
-
-struct wgctl {
-    char *socket_dir;
-    int cancel_fd;   /* an eventfd; -1 where none was to be had */
-    uint8_t *buffer; /* BUFFER_SIZE, for either backend */
-    struct netlink netlink;
-    struct public_key_cache key_cache;
-    struct wg_device spare; /* what a read fills; its memory and the caller's change places */
-    struct failure why;
 };
 
 enum err fail(struct failure *why, enum err error, const char *format, ...)
@@ -83,8 +71,7 @@ const char *wgctl_error(const struct wgctl *w)
     return w->why.text;
 }
 
-/* Whether the kernel would take NAME for an interface. It also becomes part of a path, which must
- * not leave the socket directory. */
+/* Whether the kernel would take NAME for an interface, and it cannot leave a directory. */
 static bool name_ok(const char *name)
 {
     size_t size = strnlen(name, WG_NAME_SIZE);
@@ -92,7 +79,7 @@ static bool name_ok(const char *name)
            strcmp(name, "..") != 0;
 }
 
-static enum err check_name(struct wgctl *w, const char *name)
+enum err wgctl_check_name(struct wgctl *w, const char *name)
 {
     w->why.text[0] = '\0';
     return name_ok(name)
@@ -100,9 +87,7 @@ static enum err check_name(struct wgctl *w, const char *name)
                : fail(&w->why, ERR_NO_DEVICE, "no interface can have the name \"%s\"", name);
 }
 
-/* Adds to a "no such device" of the kernel that there was no userspace device either: SOCKET tells
- * what the attempt at one found. */
-static enum err neither(struct wgctl *w, enum err error, const struct failure *socket)
+enum err wgctl_neither(struct wgctl *w, enum err error, const struct failure *socket)
 {
     if (error != ERR_NO_DEVICE)
         return error;
@@ -112,7 +97,7 @@ static enum err neither(struct wgctl *w, enum err error, const struct failure *s
 
 enum err wgctl_read(struct wgctl *w, const char *name, struct wg_device *out)
 {
-    enum err error = check_name(w, name);
+    enum err error = wgctl_check_name(w, name);
     if (error != OK)
         return error;
     error = userspace_read(w->socket_dir, name, &w->spare, &w->key_cache, w->cancel_fd, w->buffer,
@@ -120,7 +105,7 @@ enum err wgctl_read(struct wgctl *w, const char *name, struct wg_device *out)
     if (error == ERR_NOT_FOUND) {
         struct failure socket = w->why;
         error = netlink_read(&w->netlink, name, &w->spare, w->buffer, &w->why);
-        error = neither(w, error, &socket);
+        error = wgctl_neither(w, error, &socket);
     }
     if (error != OK)
         return error;
@@ -130,25 +115,4 @@ enum err wgctl_read(struct wgctl *w, const char *name, struct wg_device *out)
     w->spare = *out;
     *out = read;
     return OK;
-}
-
-enum err wgctl_set_peer_endpoint(struct wgctl *w, const char *name,
-                                 const uint8_t key[static KEY_SIZE],
-                                 const struct ip_endpoint *endpoint)
-{
-    enum err error = check_name(w, name);
-    if (error != OK)
-        return error;
-    if (endpoint->addr.family != IP_V4 && endpoint->addr.family != IP_V6)
-        return fail(&w->why, ERR_INVALID, "an endpoint without address");
-    error = userspace_set_endpoint(w->socket_dir, name, key, endpoint, w->cancel_fd, w->buffer,
-                                   &w->why);
-    if (error == ERR_NOT_FOUND) {
-        struct failure socket = w->why;
-        error = netlink_set_endpoint(&w->netlink, name, key, endpoint, w->buffer, &w->why);
-        error = neither(w, error, &socket);
-    }
-    if (error == OK)
-        w->why.text[0] = '\0';
-    return error;
 }

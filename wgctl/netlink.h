@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "base/wg.h"
+#include "change_cursor.h"
 #include "failure.h"
 
 #include <stdbool.h>
@@ -22,6 +23,10 @@ enum {
     /* The kernel fills a dump's datagrams up to the size of the buffer it saw, at most this. */
     NETLINK_RECEIVE_SIZE = 32 * 1024,
     NETLINK_TIMEOUT_MS = 5000, /* the kernel answers at once; this is for a kernel in trouble */
+    /* Of one SET message: a page, as `wg` sends them. The least holds a peer with one allowed IP.
+     */
+    NETLINK_SET_SIZE = 4096,
+    NETLINK_SET_MIN_SIZE = 256,
 };
 
 /* --- Pure: bytes in, model out. --- */
@@ -51,6 +56,13 @@ enum err netlink_family_parse(uint16_t *family, struct failure *why, uint32_t se
 enum err netlink_ack_parse(bool *done, struct failure *why, uint32_t sequence, const void *data,
                            size_t size) MUST_CHECK;
 
+/* Writes a SET of device NAME with as many of the changes at C as fit into SIZE bytes (at least
+ * NETLINK_SET_MIN_SIZE) at BUFFER, aligned as a netlink header is, and moves C; returns the
+ * message's size. A peer whose allowed IPs do not fit goes on in the next message: with
+ * REPLACE_ALLOWEDIPS, endpoint and keepalive in its first fragment alone. */
+size_t netlink_set_write(struct change_cursor *c, const char *name, uint16_t family,
+                         uint32_t sequence, void *buffer, size_t size);
+
 /* --- The socket. --- */
 
 struct netlink {
@@ -65,9 +77,9 @@ void netlink_close(struct netlink *n);
  * After a failure the socket is closed, and the next call opens a new one. */
 enum err netlink_read(struct netlink *n, const char *name, struct wg_device *device,
                       uint8_t *buffer, struct failure *why) MUST_CHECK;
-enum err netlink_set_endpoint(struct netlink *n, const char *name,
-                              const uint8_t key[static KEY_SIZE],
-                              const struct ip_endpoint *endpoint, uint8_t *buffer,
-                              struct failure *why) MUST_CHECK;
+/* Sends the next message of C, which has changes left, and waits for its acknowledgement. Moves C
+ * whether or not it succeeds. BUFFER as above. */
+enum err netlink_set_next(struct netlink *n, const char *name, struct change_cursor *c,
+                          uint8_t *buffer, struct failure *why) MUST_CHECK;
 
 #endif

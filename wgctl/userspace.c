@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -387,6 +388,88 @@ enum err uapi_parser_finish(struct uapi_parser *p)
                 strerror((int)p->device_errno));
 }
 
+/* --- Changes. --- */
+
+struct text {
+    char *data;
+    size_t size;
+    size_t capacity;
+};
+
+static bool text_add(struct text *t, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* False if it does not fit: then T has to be cut back. */
+static bool text_add(struct text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t room = t->capacity - t->size;
+    int size = vsnprintf(t->data + t->size, room, format, args);
+    va_end(args);
+    if (size < 0 || (size_t)size >= room)
+        return false;
+    t->size += (size_t)size;
+    return true;
+}
+
+/* All but the allowed IPs. */
+static bool add_peer_head(struct text *t, const struct wgctl_peer_change *change, bool is_continued)
+{
+    char hex[KEY_HEX_SIZE];
+    char endpoint[IP_ENDPOINT_TEXT_SIZE];
+    hex_encode(hex, change->public_key, KEY_SIZE);
+    if (!text_add(t, "public_key=%.*s\n", KEY_HEX_SIZE, hex) ||
+        (change->update_only && !text_add(t, "update_only=true\n")))
+        return false;
+    if (change->remove)
+        return text_add(t, "remove=true\n");
+    if (is_continued)
+        return true;
+    if (change->has_endpoint)
+        (void)ip_endpoint_format(&change->endpoint, endpoint);
+    return (!change->has_endpoint || text_add(t, "endpoint=%s\n", endpoint)) &&
+           (!change->has_keepalive ||
+            text_add(t, "persistent_keepalive_interval=%u\n", change->keepalive_s)) &&
+           (!change->replace_allowed_ips || text_add(t, "replace_allowed_ips=true\n"));
+}
+
+/* As put_change of netlink.c. */
+static bool add_change(struct text *t, struct change_cursor *c)
+{
+    const struct wgctl_peer_change *change = &c->changes[c->at];
+    size_t count = change_ip_count(change);
+    size_t next = c->ip_index;
+    size_t before = t->size;
+    bool fits = add_peer_head(t, change, next > 0);
+    while (fits && next < count) {
+        char prefix[IP_PREFIX_TEXT_SIZE];
+        (void)ip_prefix_format(&change->allowed_ips[next], prefix);
+        if (!text_add(t, "allowed_ip=%s\n", prefix))
+            break;
+        next++;
+    }
+    if (!fits || (count > 0 && next == c->ip_index)) {
+        t->size = before;
+        return false;
+    }
+    change_cursor_move(c, next);
+    return true;
+}
+
+size_t userspace_set_write(struct change_cursor *c, char *buffer, size_t size)
+{
+    assert(size >= USERSPACE_SET_MIN_SIZE && c->at < c->end);
+    /* One byte less: room for the empty line. */
+    struct text t = {.data = buffer, .capacity = size - 1};
+    size_t first = c->at;
+    bool fits = text_add(&t, "set=1\n");
+    while (fits && c->at < c->end && add_change(&t, c) && c->ip_index == 0)
+        ;
+    assert(c->at > first || c->ip_index > 0);
+    t.data[t.size++] = '\n';
+    return t.size;
+}
+
 /* --- The socket. --- */
 
 static enum err system_error(struct failure *why, const char *step, const char *path)
@@ -450,36 +533,41 @@ static void conversation_close(struct conversation *c)
         (void)close(c->fd);
 }
 
-static enum err send_all(struct conversation *c, const char *text, size_t size)
-{
-    for (size_t sent = 0; sent < size;) {
-        ssize_t n = send(c->fd, text + sent, size - sent, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return system_error(c->why, "writing to", c->address.sun_path);
-        sent += (size_t)n;
-    }
-    return OK;
-}
-
-static enum err wait_readable(struct conversation *c)
+/* Waits until EVENT is possible. */
+static enum err wait_for(struct conversation *c, short event)
 {
     for (;;) {
         int64_t left = c->deadline_ms - now_ms();
-        struct pollfd p[] = {{.fd = c->fd, .events = POLLIN},
+        struct pollfd p[] = {{.fd = c->fd, .events = event},
                              {.fd = c->cancel_fd, .events = POLLIN}};
         int n = left > 0 ? poll(p, ARRAY_COUNT(p), (int)left) : 0;
         if (n > 0 && p[1].revents != 0)
-            return fail(c->why, ERR_CLOSED, "reading from %s: cancelled", c->address.sun_path);
+            return fail(c->why, ERR_CLOSED, "talking to %s: cancelled", c->address.sun_path);
         if (n > 0)
             return OK;
         if (n == 0)
-            return fail(c->why, ERR_TIMEOUT, "reading from %s: no whole answer within %d ms",
+            return fail(c->why, ERR_TIMEOUT, "talking to %s: no whole answer within %d ms",
                         c->address.sun_path, WGCTL_SOCKET_TIMEOUT_MS);
         if (errno != EINTR)
             return system_error(c->why, "waiting for", c->address.sun_path);
     }
+}
+
+static enum err send_all(struct conversation *c, const char *text, size_t size)
+{
+    for (size_t sent = 0; sent < size;) {
+        ssize_t n = send(c->fd, text + sent, size - sent, MSG_NOSIGNAL);
+        if (n >= 0) {
+            sent += (size_t)n;
+        } else if (errno == EAGAIN) {
+            enum err error = wait_for(c, POLLOUT);
+            if (error != OK)
+                return error;
+        } else if (errno != EINTR) {
+            return system_error(c->why, "writing to", c->address.sun_path);
+        }
+    }
+    return OK;
 }
 
 /* The next bytes; *SIZE 0 at the end of the stream. */
@@ -487,7 +575,7 @@ static enum err receive(struct conversation *c, uint8_t *buffer, size_t *size)
 {
     for (;;) {
         /* Checked here too: a device that keeps dripping bytes never makes us wait. */
-        enum err error = wait_readable(c);
+        enum err error = wait_for(c, POLLIN);
         if (error != OK)
             return error;
         ssize_t n = recv(c->fd, buffer, USERSPACE_RECEIVE_SIZE, MSG_DONTWAIT);
@@ -551,26 +639,18 @@ enum err userspace_read(const char *directory, const char *name, struct wg_devic
     return error;
 }
 
-enum err userspace_set_endpoint(const char *directory, const char *name,
-                                const uint8_t key[static KEY_SIZE],
-                                const struct ip_endpoint *endpoint, int cancel_fd, uint8_t *buffer,
-                                struct failure *why)
+enum err userspace_set_next(const char *directory, const char *name, struct change_cursor *c,
+                            int cancel_fd, uint8_t *buffer, struct failure *why)
 {
-    char hex[KEY_HEX_SIZE + 1] = "";
-    char endpoint_text[IP_ENDPOINT_TEXT_SIZE];
-    char request[UAPI_LINE_SIZE * 2];
-    hex_encode(hex, key, KEY_SIZE);
-    (void)ip_endpoint_format(endpoint, endpoint_text);
-    int size =
-        snprintf(request, sizeof(request),
-                 "set=1\npublic_key=%s\nupdate_only=true\nendpoint=%s\n\n", hex, endpoint_text);
-    assert(size > 0 && (size_t)size < sizeof(request));
+    /* The answer's buffer holds the request first: it is sent whole before anything is read. */
+    char *request = (char *)buffer;
+    size_t size = userspace_set_write(c, request, USERSPACE_SET_SIZE);
     struct wg_device unused;
     struct public_key_cache no_cache = {.filled = false};
     struct uapi_parser parser;
     wg_device_init(&unused);
     uapi_parser_init(&parser, &unused, &no_cache, why);
-    enum err error = converse(directory, name, cancel_fd, request, (size_t)size, &parser, buffer);
+    enum err error = converse(directory, name, cancel_fd, request, size, &parser, buffer);
     wg_device_fini(&unused);
     return error;
 }

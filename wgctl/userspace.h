@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "base/wg.h"
+#include "change_cursor.h"
 #include "failure.h"
 
 #include <stdbool.h>
@@ -19,6 +20,10 @@
 enum {
     USERSPACE_RECEIVE_SIZE = 64 * 1024,
     UAPI_LINE_SIZE = 256, /* the longest line of a known key has 80 or so */
+    /* Of one "set=1" text: a device holds its lock for all of it. The least holds a peer with one
+     * allowed IP. */
+    USERSPACE_SET_SIZE = 32 * 1024,
+    USERSPACE_SET_MIN_SIZE = 512,
 };
 
 /* The public key of the private key seen last. It remembers the private key by a keyed hash only;
@@ -61,6 +66,11 @@ enum err uapi_parser_feed(struct uapi_parser *p, const void *data, size_t size) 
  * an answer without its end. Wipes what the parser kept; to be called on every path. */
 enum err uapi_parser_finish(struct uapi_parser *p) MUST_CHECK;
 
+/* Writes a "set=1" text with as many of the changes at C as fit into SIZE bytes (at least
+ * USERSPACE_SET_MIN_SIZE) and moves C; returns the text's size. Fragments as for
+ * netlink_set_write. */
+size_t userspace_set_write(struct change_cursor *c, char *buffer, size_t size);
+
 /* --- The socket. --- */
 
 /* BUFFER has USERSPACE_RECEIVE_SIZE bytes; it sees private keys and is wiped before the return.
@@ -69,9 +79,9 @@ enum err uapi_parser_finish(struct uapi_parser *p) MUST_CHECK;
 enum err userspace_read(const char *directory, const char *name, struct wg_device *device,
                         struct public_key_cache *key_cache, int cancel_fd, uint8_t *buffer,
                         struct failure *why) MUST_CHECK;
-enum err userspace_set_endpoint(const char *directory, const char *name,
-                                const uint8_t key[static KEY_SIZE],
-                                const struct ip_endpoint *endpoint, int cancel_fd, uint8_t *buffer,
-                                struct failure *why) MUST_CHECK;
+/* Sends the next text of C, which has changes left, and reads the verdict. Moves C whether or not
+ * it succeeds. BUFFER has USERSPACE_RECEIVE_SIZE bytes. Errors as above, and the device's own. */
+enum err userspace_set_next(const char *directory, const char *name, struct change_cursor *c,
+                            int cancel_fd, uint8_t *buffer, struct failure *why) MUST_CHECK;
 
 #endif

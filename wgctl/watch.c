@@ -1,10 +1,12 @@
 #include "wgctl/watch.h"
 
+#include "base/hash.h"
 #include "order.h"
 #include "wgctl/device.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +26,10 @@ struct wgctl_watch {
     struct wgctl *reader;
     struct wg_device published; /* what FN saw last */
     struct wg_device next;
-    enum err error;         /* that FN saw last */
-    bool told;              /* FN was called once */
+    enum err error;    /* that FN saw last */
+    bool told;         /* FN was called once */
+    uint64_t liveness; /* digest of what was told last */
+    uint8_t hash_key[HASH_KEY_SIZE];
     unsigned shuffle_count; /* of told changes in nothing but the order of peers */
     wgctl_watch_fn *fn;
     void *context;
@@ -50,13 +54,14 @@ static int64_t clock_ns(clockid_t clock)
 
 /* --- Reading and telling. --- */
 
-static void tell(struct wgctl_watch *w)
+static void tell(struct wgctl_watch *w, bool liveness_only)
 {
     w->told = true;
     w->fn(w->context, &(struct wgctl_watch_event){
                           .error = w->error,
                           .detail = w->error == OK ? "" : wgctl_error(w->reader),
                           .device = w->error == OK ? &w->published : NULL,
+                          .liveness_only = liveness_only,
                       });
 }
 
@@ -82,15 +87,32 @@ static bool is_news(struct wgctl_watch *w)
     return !wg_device_same_published(&w->published, &w->next) && !is_idle_shuffle(w);
 }
 
+/* Of every peer's liveness, whatever their order: the sum of their hashes. */
+static uint64_t liveness_digest(const struct wgctl_watch *w, const struct wg_device *d)
+{
+    int64_t now_s = clock_ns(CLOCK_REALTIME) / NS_PER_SEC;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < d->peer_count; i++) {
+        uint8_t item[KEY_SIZE + 1];
+        memcpy(item, d->peers[i].public_key, KEY_SIZE);
+        item[KEY_SIZE] = (uint8_t)wg_peer_liveness(&d->peers[i], now_s);
+        sum += keyed_hash(item, sizeof(item), w->hash_key);
+    }
+    return sum;
+}
+
 static void take_good_read(struct wgctl_watch *w)
 {
-    if (!is_news(w))
+    uint64_t liveness = liveness_digest(w, &w->next);
+    bool liveness_only = !is_news(w);
+    if (liveness_only && liveness == w->liveness)
         return;
+    w->liveness = liveness;
     struct wg_device read = w->next;
     w->next = w->published;
     w->published = read;
     w->error = OK;
-    tell(w);
+    tell(w, liveness_only);
 }
 
 static void take_failure(struct wgctl_watch *w, enum err error)
@@ -100,7 +122,7 @@ static void take_failure(struct wgctl_watch *w, enum err error)
     if (w->told && (error == w->error || (error == ERR_INTERRUPTED && w->error == OK)))
         return;
     w->error = error;
-    tell(w);
+    tell(w, false);
 }
 
 static void read_and_tell(struct wgctl_watch *w)
@@ -242,6 +264,7 @@ enum err wgctl_watch_create(struct wgctl_watch **out, const char *name, const ch
     pthread_mutex_init(&w->lock, NULL);
     init_wake(&w->wake);
     init_wake(&w->read);
+    randombytes_buf(w->hash_key, sizeof(w->hash_key));
     w->fn = fn;
     w->context = context;
     w->name = strdup(name);

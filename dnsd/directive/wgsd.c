@@ -79,6 +79,8 @@ static void device_event(void *context, const struct wgctl_watch_event *event)
 {
     struct zone_context *c = context;
     struct zones_wgsd_view *view = NULL;
+    if (event->liveness_only)
+        return; /* handshakes are not published */
     enum err e = event->error;
     if (e == OK)
         e = zones_wgsd_view_create(&view, c->zone->zone, event->device, c->wgsd->hash_key);

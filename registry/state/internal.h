@@ -41,6 +41,7 @@ struct state {
     /* Of a restore: the place of the last revision record. */
     int64_t restored_main;
     int64_t restored_sub;
+    bool restored_leased; /* some record had a lease */
 };
 
 /* A command that is being applied. */

@@ -19,9 +19,13 @@ void state_snapshot_mutable(const struct state *s, const struct state_sink *sink
     }
 }
 
+/* No store gets there by writing; beyond it the next revisions would have no number. */
+#define MAX_REVISION (INT64_MAX / 2)
+
 static enum err restore_meta(struct state *s, int64_t revision, int64_t compacted)
 {
-    if (revision < s->revision || compacted < s->compacted || compacted > revision)
+    if (revision < s->revision || compacted < s->compacted || compacted > revision ||
+        revision > MAX_REVISION)
         return ERR_MALFORMED;
     s->revision = revision;
     s->compacted = compacted;
@@ -60,12 +64,14 @@ static bool is_sound(const struct state *s, const struct state_record *record)
 {
     int64_t main = record->revision.main, sub = record->revision.sub;
     const struct kv *kv = &record->revision.kv;
-    if (main < 2 || sub < 0 || sub > ITEM_MAX_SUB || kv->key.size == 0)
+    if (main < 2 || main > MAX_REVISION || sub < 0 || sub > ITEM_MAX_SUB || kv->key.size == 0)
         return false;
     if (main < s->restored_main || (main == s->restored_main && sub <= s->restored_sub))
         return false;
+    /* A key has at most one new version a revision. */
     return record->revision.is_delete ||
-           (kv->create_revision >= 2 && kv->create_revision <= main && kv->version >= 1);
+           (kv->create_revision >= 2 && kv->create_revision <= main && kv->version >= 1 &&
+            kv->version <= main - kv->create_revision + 1);
 }
 
 /* Whether NEXT can follow OLD: there are no gaps in what is kept of a key. */
@@ -103,6 +109,7 @@ static enum err restore_revision(struct state *s, const struct state_record *rec
             return ERR_NO_MEMORY;
         item_free(tree_replace(&s->items, entry));
     }
+    s->restored_leased |= next.kv.lease != 0;
     s->restored_main = record->revision.main;
     s->restored_sub = record->revision.sub;
     return OK;
@@ -136,6 +143,8 @@ enum err state_restore_finish(struct state *s)
         return ERR_MALFORMED;
     struct tree_cursor c;
     void *entry;
+    if (!s->restored_leased)
+        return OK;
     for (tree_seek(&s->items, BYTES_EMPTY, &c); (entry = tree_at(&c)) != NULL; tree_next(&c)) {
         struct item item;
         item_read(entry, &item);

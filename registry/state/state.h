@@ -112,9 +112,16 @@ struct state_result {
  * and SOURCE are NULL on a member that does not answer; else RESULT borrows from the state, the
  * ARENA and COMMAND until the next call that changes the state. The previous value of a changed key
  * is in the emitted record, never fetched. ERR_MALFORMED: not a command; nothing was changed.
- * ERR_NO_MEMORY: the state is no longer to be used (the caller stops). An error of SOURCE fails the
- * answer, not the command: the changes are made, and the error is returned through SOURCE_ERROR
- * (NULL: not wanted). */
+ * ERR_NO_MEMORY: the state is no longer to be used (the caller stops). An error of SOURCE, or an
+ * answer for which ARENA has no room, fails the answer, not the command: the changes are made, the
+ * error is returned through SOURCE_ERROR (NULL: not wanted), and RESULT holds the revision alone.
+ * What decoding takes of ARENA must be there: twenty times a command that passed the checks is
+ * enough.
+ *
+ * state_check_command is part of it, and so are the alarms: while NOSPACE is raised, puts,
+ * transactions with a put in either branch and grants get VERDICT_NO_SPACE; while CORRUPT is, all
+ * that could change something but alarms gets VERDICT_CORRUPT. A transaction that only reads may be
+ * applied without being in the log: it changes nothing and emits nothing. */
 enum err state_apply(struct state *s, struct bytes command, const struct state_source *source,
                      struct arena *arena, const struct state_sink *sink,
                      struct state_result *result, enum err *source_error) MUST_CHECK;
@@ -170,7 +177,8 @@ bool state_purge(struct state *s, size_t budget, const struct state_sink *sink);
 void state_snapshot_mutable(const struct state *s, const struct state_sink *sink);
 /* Feeds one record into a state that no command was applied to: meta, leases and alarms in any
  * order, then revisions in rising (main, sub) order. ERR_MALFORMED for a record that contradicts
- * those before it, ERR_NO_MEMORY. */
+ * those before it, ERR_NO_MEMORY. What apply and the purge emitted may be fed as it came, too:
+ * STATE_REVISION_GONE is ignored, for the purge of the restored state comes upon it again. */
 enum err state_restore_record(struct state *s, const struct state_record *record) MUST_CHECK;
 /* After the last record: checks what only the whole can show (the revision, attached leases). */
 enum err state_restore_finish(struct state *s) MUST_CHECK;

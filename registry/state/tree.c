@@ -13,6 +13,9 @@ enum {
 /* Behind it: entries[capacity], heads[capacity] and, of an inner node, children[capacity + 1]. */
 struct tree_node {
     size_t live; /* counted entries here and below */
+    /* The last eight octets (or fewer) of the prefix: a search that knows the rest from above needs
+     * not look at an entry for it. */
+    uint64_t tail;
     uint32_t prefix_size;
     uint16_t count; /* >= 1 */
     uint8_t capacity;
@@ -73,19 +76,37 @@ static size_t common_size(struct bytes a, struct bytes b)
     return size;
 }
 
+enum {
+    TAIL_SIZE = 8
+};
+
+/* The last octets of KEY's first SIZE, at most TAIL_SIZE. */
+static uint64_t tail_of(struct bytes key, size_t size)
+{
+    uint64_t tail = 0;
+    for (size_t i = size > TAIL_SIZE ? size - TAIL_SIZE : 0; i < size; i++)
+        tail = tail << 8 | key.data[i];
+    return tail;
+}
+
 static void set_prefix(struct tree_node *n, size_t prefix_size)
 {
     n->prefix_size = (uint32_t)prefix_size;
+    n->tail = tail_of(entry_key(entries_of(n)[0]), prefix_size);
     for (size_t i = 0; i < n->count; i++)
         heads_of(n)[i] = head_of(entry_key(entries_of(n)[i]), prefix_size);
 }
 
-/* After entries were moved in or out in bulk. */
-static void rebuild(struct tree_node *n)
+/* Finds the prefix that all keys share now. */
+static void renew_prefix(struct tree_node *n)
 {
     if (n->count > 0)
         set_prefix(
             n, common_size(entry_key(entries_of(n)[0]), entry_key(entries_of(n)[n->count - 1])));
+}
+
+static void renew_live(struct tree_node *n)
+{
     n->live = 0;
     for (size_t i = 0; i < n->count; i++)
         n->live += weight(entries_of(n)[i]);
@@ -93,36 +114,56 @@ static void rebuild(struct tree_node *n)
         n->live += children_of(n)[i]->live;
 }
 
-/* The slot's entry is new; its head and perhaps the prefix follow. */
-static void note_entry(struct tree_node *n, size_t index)
+/* After entries were moved in or out in bulk. */
+static void rebuild(struct tree_node *n)
 {
-    struct bytes key = entry_key(entries_of(n)[index]);
-    if (n->count == 1) {
-        set_prefix(n, key.size);
-        return;
-    }
-    size_t common = common_size(key, entry_key(entries_of(n)[index == 0 ? 1 : 0]));
-    if (common < n->prefix_size)
-        set_prefix(n, common);
-    else
-        heads_of(n)[index] = head_of(key, n->prefix_size);
+    renew_prefix(n);
+    renew_live(n);
 }
 
-/* The first entry whose key is not below KEY. */
-static size_t lower_bound(struct tree_node *n, struct bytes key, bool *found)
+/* How KEY stands to the node's prefix: 0 if it begins with it. KNOWN of its octets are known to be
+ * those of every key of the node, of which the entry SAMPLE is one. */
+static int compare_prefix(struct tree_node *n, struct bytes key, size_t known, size_t sample)
 {
-    struct bytes first = entry_key(entries_of(n)[0]);
     size_t prefix = n->prefix_size;
-    size_t common = prefix < key.size ? prefix : key.size;
+    if (known >= prefix)
+        return 0;
+    if (key.size >= prefix && prefix <= known + TAIL_SIZE) {
+        uint64_t tail = tail_of(key, prefix);
+        return tail < n->tail ? -1 : tail > n->tail;
+    }
+    /* A key that ends inside the prefix stands before all that begin with it. */
+    struct bytes shared = bytes_of(entry_key(entries_of(n)[sample]).data, prefix);
+    key.size = key.size < prefix ? key.size : prefix;
+    return bytes_compare(key, shared);
+}
+
+/* The slot's entry is new; its head and perhaps the prefix follow. */
+static void note_entry(struct tree_node *n, size_t index, size_t known)
+{
+    struct bytes key = entry_key(entries_of(n)[index]);
+    size_t other = index == 0 ? 1 : 0;
+    if (n->count == 1) {
+        set_prefix(n, key.size);
+    } else if (compare_prefix(n, key, known, other) != 0) {
+        size_t common = common_size(key, entry_key(entries_of(n)[other]));
+        set_prefix(n, common < n->prefix_size ? common : n->prefix_size);
+    } else {
+        heads_of(n)[index] = head_of(key, n->prefix_size);
+    }
+}
+
+/* The first entry whose key is not below KEY. KNOWN, of which compare_prefix tells, is raised to
+ * what is known of the child below that place. */
+static size_t lower_bound(struct tree_node *n, struct bytes key, size_t *known, bool *found)
+{
     *found = false;
-    int order = common == 0 ? 0 : memcmp(key.data, first.data, common);
+    int order = compare_prefix(n, key, *known, 0);
     if (order != 0)
         return order < 0 ? 0 : n->count;
-    if (key.size < prefix)
-        return 0;
 
     const uint32_t *heads = heads_of(n);
-    uint32_t head = head_of(key, prefix);
+    uint32_t head = head_of(key, n->prefix_size);
     size_t low = 0, high = n->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -142,6 +183,9 @@ static size_t lower_bound(struct tree_node *n, struct bytes key, bool *found)
                 high = middle;
         }
     }
+    /* Between two entries all keys share what these two do. */
+    if (low > 0 && low < n->count && *known < n->prefix_size)
+        *known = n->prefix_size;
     return low;
 }
 
@@ -170,6 +214,18 @@ static void close_slot(struct tree_node *n, size_t index)
     n->count--;
 }
 
+/* Half of a node that was split. Its heads are renewed only when they have come to be alike, for
+ * that looks at every key. */
+static void refresh(struct tree_node *n, bool all_count)
+{
+    if ((heads_of(n)[0] ^ heads_of(n)[n->count - 1u]) < UINT32_C(1) << 16)
+        renew_prefix(n);
+    if (all_count)
+        n->live = n->count;
+    else
+        renew_live(n);
+}
+
 /* Splits the full child INDEX of PARENT around its entry KEPT, which moves up. */
 static enum err split_child(struct tree_node *parent, size_t index, size_t kept)
 {
@@ -182,15 +238,19 @@ static enum err split_child(struct tree_node *parent, size_t index, size_t kept)
     if (!left->is_leaf)
         memcpy(children_of(right), &children_of(left)[kept + 1],
                (right->count + 1u) * sizeof(struct tree_node *));
+    memcpy(heads_of(right), &heads_of(left)[kept + 1], right->count * sizeof(uint32_t));
+    right->prefix_size = left->prefix_size;
+    right->tail = left->tail;
     void *moved = entries_of(left)[kept];
+    bool all_count = left->is_leaf && left->live == left->count;
     left->count = (uint16_t)kept;
-    rebuild(left);
-    rebuild(right);
+    refresh(left, all_count);
+    refresh(right, all_count);
 
     open_slot(parent, index);
     entries_of(parent)[index] = moved;
     children_of(parent)[index + 1] = right;
-    note_entry(parent, index);
+    note_entry(parent, index, 0);
     return OK;
 }
 
@@ -204,6 +264,7 @@ static enum err grow_root(struct tree *t)
             return ERR_NO_MEMORY;
         grown->live = old->live;
         grown->prefix_size = old->prefix_size;
+        grown->tail = old->tail;
         grown->count = old->count;
         memcpy(entries_of(grown), entries_of(old), old->count * sizeof(void *));
         memcpy(heads_of(grown), heads_of(old), old->count * sizeof(uint32_t));
@@ -229,11 +290,28 @@ static bool is_full(const struct tree_node *n)
     return n->count == n->capacity;
 }
 
+/* The child for KEY at INDEX of N, split if it is full. */
+static struct tree_node *child_with_room(struct tree_node *n, size_t index, struct bytes key,
+                                         bool is_last)
+{
+    struct tree_node *child = children_of(n)[index];
+    if (!is_full(child))
+        return child;
+    /* Keys that only rise leave full nodes behind. */
+    size_t kept = NODE_CAPACITY / 2;
+    if (is_last && bytes_compare(entry_key(entries_of(child)[child->count - 1]), key) < 0)
+        kept = NODE_CAPACITY - 2;
+    if (split_child(n, index, kept) != OK)
+        return NULL;
+    bool is_right = bytes_compare(entry_key(entries_of(n)[index]), key) < 0;
+    return children_of(n)[is_right ? index + 1 : index];
+}
+
 enum err tree_insert(struct tree *t, void *entry)
 {
     struct bytes key = entry_key(entry);
     struct tree_node *path[TREE_MAX_DEPTH];
-    size_t depth = 0;
+    size_t depth = 0, known = 0, index;
     if (t->root == NULL && (t->root = node_create(ROOT_CAPACITY, true)) == NULL)
         return ERR_NO_MEMORY;
     if (is_full(t->root) && grow_root(t) != OK)
@@ -244,29 +322,18 @@ enum err tree_insert(struct tree *t, void *entry)
         bool found = false;
         assert(depth < TREE_MAX_DEPTH);
         path[depth++] = n;
-        size_t index = n->count > 0 ? lower_bound(n, key, &found) : 0;
+        index = n->count > 0 ? lower_bound(n, key, &known, &found) : 0;
         assert(!found);
-        if (n->is_leaf) {
-            open_slot(n, index);
-            entries_of(n)[index] = entry;
-            note_entry(n, index);
+        if (n->is_leaf)
             break;
-        }
         is_last = is_last && index == n->count;
-        struct tree_node *child = children_of(n)[index];
-        if (is_full(child)) {
-            /* Keys that only rise leave full nodes behind. */
-            size_t kept = NODE_CAPACITY / 2;
-            if (is_last && bytes_compare(entry_key(entries_of(child)[child->count - 1]), key) < 0)
-                kept = NODE_CAPACITY - 2;
-            if (split_child(n, index, kept) != OK)
-                return ERR_NO_MEMORY;
-            if (bytes_compare(entry_key(entries_of(n)[index]), key) < 0)
-                index++;
-            child = children_of(n)[index];
-        }
-        n = child;
+        n = child_with_room(n, index, key, is_last);
+        if (n == NULL)
+            return ERR_NO_MEMORY;
     }
+    open_slot(n, index);
+    entries_of(n)[index] = entry;
+    note_entry(n, index, known);
     for (size_t i = 0; i < depth; i++)
         path[i]->live += weight(entry);
     return OK;
@@ -277,9 +344,10 @@ enum err tree_insert(struct tree *t, void *entry)
 void *tree_find(const struct tree *t, struct bytes key)
 {
     struct tree_node *n = t->root;
+    size_t known = 0;
     while (n != NULL) {
         bool found;
-        size_t index = lower_bound(n, key, &found);
+        size_t index = lower_bound(n, key, &known, &found);
         if (found)
             return entries_of(n)[index];
         n = n->is_leaf ? NULL : children_of(n)[index];
@@ -306,9 +374,10 @@ void tree_seek(const struct tree *t, struct bytes key, struct tree_cursor *c)
 {
     c->depth = 0;
     struct tree_node *n = t->root;
+    size_t known = 0;
     while (n != NULL) {
         bool found;
-        size_t index = lower_bound(n, key, &found);
+        size_t index = lower_bound(n, key, &known, &found);
         push(c, n, index);
         if (found)
             return;
@@ -366,9 +435,10 @@ size_t tree_rank(const struct tree *t, struct bytes key)
 {
     size_t rank = 0;
     struct tree_node *n = t->root;
+    size_t known = 0;
     while (n != NULL) {
         bool found;
-        size_t index = lower_bound(n, key, &found);
+        size_t index = lower_bound(n, key, &known, &found);
         for (size_t i = 0; i < index; i++)
             rank += weight(entries_of(n)[i]);
         if (n->is_leaf)
@@ -438,7 +508,7 @@ static void level_children(struct tree_node *parent, size_t index)
     right->count = (uint16_t)(total - want);
     rebuild(left);
     rebuild(right);
-    note_entry(parent, index);
+    note_entry(parent, index, 0);
 }
 
 /* Child INDEX of PARENT has few entries. */
@@ -482,7 +552,7 @@ void *tree_remove(struct tree *t, struct bytes key)
     close_slot(leaf, c.at[c.depth - 1].index);
     if (holder != leaf) {
         entries_of(holder)[held] = stand_in;
-        note_entry(holder, held);
+        note_entry(holder, held, 0);
     }
     for (size_t i = 0; i < c.depth; i++)
         c.at[i].node->live -= i <= top ? weight(entry) : weight(stand_in);

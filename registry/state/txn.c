@@ -176,10 +176,10 @@ static enum err run_op(struct change *c, const struct kv_op *op, struct path *pa
                        struct kv_op_response *out)
 {
     enum err error = OK;
+    assert(op->type != KV_OP_NONE); /* checked before */
     *out = (struct kv_op_response){.type = op->type};
     switch (op->type) {
     case KV_OP_NONE:
-        assert(!"checked before");
         break;
     case KV_OP_RANGE:
         error = run_range(c, &op->range, &out->range);

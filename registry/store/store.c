@@ -38,6 +38,14 @@ static enum err identify(struct store *s, const struct store_config *config, str
 {
     struct journal_start start;
     journal_start(s->journal, &start);
+    if (start.member_id == 0 && config->must_exist) {
+        strbuf_add_format(error,
+                          "registry: --initial-cluster-state existing, but %s holds no registry. "
+                          "Joining a running cluster is not there yet; to begin a new one, leave "
+                          "the flag out",
+                          config->data_dir);
+        return ERR_NOT_FOUND;
+    }
     if (start.member_id == 0) {
         const char *token = config->cluster_token != NULL ? config->cluster_token : "";
         const char *named[] = {s->name};

@@ -1,6 +1,7 @@
-/* Fuzz target: datagrams of the kernel's answers, all three readers of them. The family and the
+/* Fuzz target: datagrams of the kernel's answers, all readers of them. The family and the
  * sequence number are taken from the first message, so that captured dumps are good seeds. */
 #include "wgctl/netlink.h"
+#include "wgctl/route_answer.h"
 
 #include <linux/netlink.h>
 #include <stdlib.h>
@@ -45,5 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool done;
     (void)!netlink_family_parse(&family, &why, header.nlmsg_seq, data, size);
     (void)!netlink_ack_parse(&done, &why, header.nlmsg_seq, data, size);
+    struct route_answer route;
+    (void)!route_answer_parse(&route, header.nlmsg_seq, data, size);
     return 0;
 }

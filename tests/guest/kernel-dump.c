@@ -5,6 +5,9 @@
  *   kernel-dump churn DEVICE PEERS IPS SECONDS    change after change, with short pauses
  *   kernel-dump check DEVICE PEERS IPS SECONDS    reads; status 1 for a torn peer or device
  *   kernel-dump set DEVICE KEY ENDPOINT           wgctl_set_peer_endpoint
+ *   kernel-dump adopt DEVICE PEERS IPS N          a zone of peers after change N, by wgctl_plan
+ *   kernel-dump expect DEVICE PEERS IPS N         what `wg show dump` has to say of them
+ *   kernel-dump route DEVICE PREFIX               "elsewhere" or "free", by wgctl_routes
  *   kernel-dump capture DEVICE FILE               the raw datagrams of one dump (a fuzz seed)
  *
  * Change number n is one SET of one peer, chosen by a hash of n: its endpoint, keepalive and every
@@ -13,8 +16,11 @@
  * therefore the device after some change N: each peer must have the number of its last change up to
  * N, and the reader checks that too. */
 #include "base/encoding.h"
+#include "wgctl/change.h"
 #include "wgctl/device.h"
 #include "wgctl/netlink.h"
+#include "wgctl/plan.h"
+#include "wgctl/route.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -369,6 +375,150 @@ static int set(const char *device, const char *key_text, const char *endpoint_te
     return error == OK ? 0 : 1;
 }
 
+/* --- Adopting a zone. --- */
+
+struct zone {
+    struct plan_peer *peers;
+    uint8_t (*keys)[KEY_SIZE];
+    struct ip_prefix *ips;
+    size_t count;
+    struct wgctl_routes *routes;
+    const char *device;
+};
+
+static void zone_make(struct zone *z, const char *device, uint32_t peers, uint32_t ips, uint32_t n)
+{
+    *z = (struct zone){.peers = calloc(peers, sizeof(*z->peers)),
+                       .keys = calloc(peers, sizeof(*z->keys)),
+                       .ips = calloc((size_t)peers * ips, sizeof(*z->ips)),
+                       .count = peers,
+                       .device = device};
+    if (z->peers == NULL || z->keys == NULL || z->ips == NULL ||
+        wgctl_routes_create(&z->routes) != OK)
+        die("zone");
+    for (uint32_t i = 0; i < peers; i++) {
+        struct plan_peer *p = &z->peers[i];
+        key_of_peer(z->keys[i], i);
+        *p = (struct plan_peer){.key = z->keys[i],
+                                .allowed_ips = &z->ips[(size_t)i * ips],
+                                .allowed_ip_count = ips,
+                                .keepalive_s = (uint16_t)(i % 3),
+                                .has_keepalive = true};
+        for (uint32_t k = 0; k < ips; k++)
+            ip_of(&z->ips[(size_t)i * ips + k], i, n, k);
+        if (i % 7 == 0)
+            continue; /* published without an endpoint */
+        uint32_t address = htonl(0xc0000000 | (i + n));
+        p->endpoint =
+            (struct ip_endpoint){.addr.family = i % 2 ? IP_V4 : IP_V6, .port = port_of(i)};
+        memcpy(p->endpoint.addr.bytes, &address, sizeof(address));
+        p->endpoint.addr.bytes[15] = (uint8_t)(i % 2 ? 0 : 1);
+    }
+}
+
+static void zone_free(struct zone *z)
+{
+    wgctl_routes_destroy(z->routes);
+    free(z->peers);
+    free(z->keys);
+    free(z->ips);
+}
+
+static bool zone_routed_elsewhere(void *context, const struct ip_prefix *prefix)
+{
+    struct zone *z = context;
+    return wgctl_routes_elsewhere(z->routes, z->device, prefix);
+}
+
+static bool zone_owned(void *context, const uint8_t *key)
+{
+    (void)context;
+    return key[KEY_SIZE - 1] == 0x5a; /* every peer of ours */
+}
+
+static enum err adopt_once(struct wgctl *w, struct zone *z, struct plan *plan, struct arena *arena,
+                           struct wg_device *d)
+{
+    enum err error = wgctl_read(w, z->device, d);
+    struct plan_input input = {.device = d,
+                               .peers = z->peers,
+                               .peer_count = z->count,
+                               .adopt = true,
+                               .now_s = (int64_t)time(NULL),
+                               .routed_elsewhere = zone_routed_elsewhere,
+                               .owned = zone_owned,
+                               .context = z};
+    if (error == OK)
+        error = wgctl_plan(plan, &input, arena);
+    if (error == OK)
+        error = wgctl_change_peers(w, z->device, plan->changes, plan->change_count, NULL);
+    if (error != OK)
+        fprintf(stderr, "kernel-dump: %s (%s)\n", err_text(error), wgctl_error(w));
+    return error;
+}
+
+static int adopt(const char *device, uint32_t peers, uint32_t ips, uint32_t n)
+{
+    struct zone z;
+    struct wgctl *w;
+    struct arena arena;
+    struct wg_device d;
+    struct plan plan = {0}, again = {0};
+    zone_make(&z, device, peers, ips, n);
+    wg_device_init(&d);
+    arena_init(&arena, (size_t)1 << 30);
+    if (wgctl_create(&w, NULL) != OK)
+        die("adopt");
+    double start_s = now_s();
+    enum err error = adopt_once(w, &z, &plan, &arena, &d);
+    double took_s = now_s() - start_s;
+    size_t change_count = plan.change_count, refusal_count = plan.refusal_count;
+    if (error == OK)
+        error = adopt_once(w, &z, &again, &arena, &d);
+    printf("%s: adopted: %zu changes, %zu refusals in %.3f s, then %zu changes\n", device,
+           change_count, refusal_count, took_s, again.change_count);
+    wgctl_destroy(w);
+    arena_fini(&arena);
+    wg_device_fini(&d);
+    zone_free(&z);
+    return error == OK && refusal_count == 0 && again.change_count == 0 ? 0 : 1;
+}
+
+static int expect(const char *device, uint32_t peers, uint32_t ips, uint32_t n)
+{
+    struct zone z;
+    zone_make(&z, device, peers, ips, n);
+    for (size_t i = 0; i < z.count; i++) {
+        char key[KEY_BASE64_SIZE], text[IP_ENDPOINT_TEXT_SIZE] = "(none)";
+        key_to_base64(key, z.keys[i]);
+        if (z.peers[i].endpoint.addr.family != IP_NONE)
+            (void)ip_endpoint_format(&z.peers[i].endpoint, text);
+        printf("%.*s\t(none)\t%s\t", KEY_BASE64_SIZE, key, text);
+        for (size_t k = 0; k < z.peers[i].allowed_ip_count; k++) {
+            (void)ip_prefix_format(&z.peers[i].allowed_ips[k], text);
+            printf("%s%s", k > 0 ? "," : "", text);
+        }
+        printf("\t0\t0\t0\t");
+        if (z.peers[i].keepalive_s == 0)
+            puts("off");
+        else
+            printf("%u\n", z.peers[i].keepalive_s);
+    }
+    zone_free(&z);
+    return 0;
+}
+
+static int route(const char *device, const char *text)
+{
+    struct ip_prefix prefix;
+    struct wgctl_routes *r;
+    if (ip_prefix_parse(&prefix, text, strlen(text)) != OK || wgctl_routes_create(&r) != OK)
+        return 2;
+    puts(wgctl_routes_elsewhere(r, device, &prefix) ? "elsewhere" : "free");
+    wgctl_routes_destroy(r);
+    return 0;
+}
+
 /* --- A seed for the fuzzer. --- */
 
 static int capture(struct link *l, const char *device, const char *path)
@@ -402,6 +552,13 @@ int main(int argc, char **argv)
         return check(argv[2], peers, ips, seconds);
     if (strcmp(verb, "set") == 0 && argc == 5)
         return set(argv[2], argv[3], argv[4]);
+    uint32_t n = argc == 6 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0;
+    if (strcmp(verb, "adopt") == 0 && argc == 6 && numbers)
+        return adopt(argv[2], peers, ips, n);
+    if (strcmp(verb, "expect") == 0 && argc == 6 && numbers)
+        return expect(argv[2], peers, ips, n);
+    if (strcmp(verb, "route") == 0 && argc == 4)
+        return route(argv[2], argv[3]);
     link_open(&l);
     if (strcmp(verb, "fill") == 0 && argc == 5 && numbers)
         fill(&l, argv[2], peers, ips);

@@ -6,7 +6,7 @@
 # (the two programs of the build folder). Once with 10,000 peers with three allowed IPs each, and once
 # with few peers so large that the kernel splits each over several messages: what we read equals
 # `wg show dump` while nobody writes; no torn peer or device is seen while a writer never rests; what a
-# read costs. SECONDS (20) is how long each of the two writers runs.
+# read costs. Before that, endpoints that are set, routes, and zones that are adopted. SECONDS (20) is how long each of the two writers runs.
 set -eu -o pipefail
 kernel_dump=$1 read_device=$2 seconds=${3:-20}
 
@@ -101,8 +101,58 @@ try_set() {
   echo "wgset: endpoints set"
 }
 
+# A zone is adopted: created, changed, cut down; the device then is what the zone says.
+try_adopt() {
+  local device=$1 peers=$2 ips=$3
+  ip link add "$device" type wireguard
+  wg genkey | wg set "$device" private-key /dev/stdin listen-port 51820
+  for state in "$peers $ips 0" "$((peers * 9 / 10)) $ips 1" "$peers $(((ips + 1) / 2)) 2"; do
+    "$kernel_dump" adopt "$device" $state
+    "$kernel_dump" expect "$device" $state | sort > /tmp/expected
+    # Sorted, since new peers stand at the end.
+    wg show "$device" dump | tail -n +2 | sort > /tmp/theirs
+    if ! cmp -s /tmp/expected /tmp/theirs; then
+      echo "$device: wg show dump is not the adopted zone ($state):" >&2
+      diff /tmp/expected /tmp/theirs | head -n 10 >&2 || true
+      exit 1
+    fi
+  done
+  echo "$device: wg show dump equals the adopted zone ($peers peers with $ips allowed IPs)"
+  ip link del "$device"
+}
+
+# What is routed elsewhere is known; a default route and what refuses are not elsewhere.
+try_routes() {
+  ip link add wgroute type wireguard
+  ip addr add 10.9.0.1/24 dev wgroute
+  ip link set wgroute up
+  ip link add vroute type veth peer name vroute2
+  ip addr add 192.168.7.1/24 dev vroute
+  ip -6 addr add fd07::1/64 dev vroute nodad
+  ip link set vroute up
+  ip link set vroute2 up
+  ip route add blackhole 192.168.9.0/24
+  ip route add default via 192.168.7.2
+  expect_route() { [ "$("$kernel_dump" route wgroute "$1")" = "$2" ] ||
+    { echo "route of $1 is not $2" >&2; exit 1; }; }
+  expect_route 10.9.0.2/32 free
+  expect_route 10.9.0.1/32 elsewhere # our own: of lo
+  expect_route 192.168.7.9/32 elsewhere
+  expect_route 192.168.7.0/24 elsewhere
+  expect_route fd07::9/128 elsewhere
+  expect_route fd08::9/128 free
+  expect_route 192.168.9.9/32 free
+  expect_route 203.0.113.1/32 free # by the default route alone
+  ip link del vroute
+  ip link del wgroute
+  echo "routes: as expected"
+}
+
 try_values
 try_failures
+try_routes
+try_adopt wgadopt 10000 3
+try_adopt wgwide 4 1000
 try_set
 try wgmany 10000 3
 try wgbig 6 1000

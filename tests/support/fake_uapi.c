@@ -151,6 +151,14 @@ static struct shared_text *get_answer(struct fake_uapi *f)
     return text_ref(f->state);
 }
 
+static int set_verdict(const struct client *c)
+{
+    const char *text = c->options.set_errno_text;
+    if (strncmp(c->request, "set=1\n", 6) != 0)
+        return -EINVAL;
+    return text == NULL || strstr(c->request, text) != NULL ? c->options.set_errno : 0;
+}
+
 static void start_answer(struct fake_uapi *f, struct client *c)
 {
     bool get = strncmp(c->request, "get=1\n", 6) == 0;
@@ -161,8 +169,7 @@ static void start_answer(struct fake_uapi *f, struct client *c)
     else if (get)
         c->answer = get_answer(f);
     else
-        c->answer =
-            errno_text(strncmp(c->request, "set=1\n", 6) == 0 ? c->options.set_errno : -EINVAL);
+        c->answer = errno_text(set_verdict(c));
     if (!get) {
         free(f->last_set);
         f->last_set = strdup(c->request);

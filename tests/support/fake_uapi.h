@@ -26,8 +26,9 @@ struct fake_uapi_options {
     unsigned delay_ms;     /* before an answer starts */
     bool truncate;         /* close after `truncate_at` bytes of an answer */
     size_t truncate_at;
-    int answer_errno; /* not 0: get and set answer "errno=<this>" and nothing else */
-    int set_errno;    /* not 0: so does set alone */
+    int answer_errno;           /* not 0: get and set answer "errno=<this>" and nothing else */
+    int set_errno;              /* not 0: so does set alone */
+    const char *set_errno_text; /* then: only for a request that has this text (static) in it */
 };
 
 struct fake_uapi;

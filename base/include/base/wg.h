@@ -61,6 +61,21 @@ enum err wg_device_add_peer(struct wg_device *d, struct wg_peer **out) MUST_CHEC
 /* Appends to the last peer. ERR_INVALID without one, ERR_LIMIT, ERR_NO_MEMORY. */
 enum err wg_device_add_allowed_ip(struct wg_device *d, const struct ip_prefix *prefix) MUST_CHECK;
 
+/* A session ends this long after its handshake (REJECT_AFTER_TIME of WireGuard's paper,
+ * section 6.1): a peer whose last handshake is older is silent, whatever else it may be. */
+enum {
+    WG_SESSION_S = 180
+};
+
+enum wg_liveness {
+    WG_NEVER, /* no handshake yet */
+    WG_ALIVE, /* also for a handshake of the future: the clock was set back */
+    WG_SILENT,
+};
+
+/* NOW_S is UNIX time. */
+enum wg_liveness wg_peer_liveness(const struct wg_peer *peer, int64_t now_s);
+
 /* Whether A and B differ in what DNS publishes: own key, listen port, peers and their order, keys,
  * endpoints, allowed IPs. Handshake times and counters do not count. */
 bool wg_device_same_published(const struct wg_device *a, const struct wg_device *b);

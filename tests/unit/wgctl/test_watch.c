@@ -36,6 +36,7 @@ struct world {
     bool has_detail;
     uint16_t port; /* of the first peer's endpoint */
     size_t peer_count;
+    bool liveness_only;
     pthread_t thread; /* that told last */
 };
 
@@ -57,6 +58,7 @@ static void on_event(void *context, const struct wgctl_watch_event *event)
     pthread_mutex_lock(&w->lock);
     w->event_count++;
     w->error = event->error;
+    w->liveness_only = event->liveness_only;
     w->has_detail = event->detail[0] != '\0';
     w->thread = pthread_self();
     w->peer_count = event->device != NULL ? event->device->peer_count : 0;
@@ -153,16 +155,37 @@ static void new_moved_and_vanished_endpoints_are_seen_within_a_second(void **sta
     assert_int_equal(w->peer_count, 1);
 }
 
-static void handshakes_and_counters_alone_are_not_told(void **state)
+static void handshakes_that_make_no_peer_alive_or_silent_are_not_told(void **state)
 {
     struct world *w = *state;
+    unsigned now = (unsigned)time(NULL);
+    set_peer(w, 1, now); /* the first one is told: from now on the endpoint is a learned one */
+    assert_true(await_event(w, 2, SECOND_MS));
+    assert_true(w->liveness_only);
     uint64_t reads = wgctl_watch_read_count(w->watch);
     for (unsigned i = 1; wgctl_watch_read_count(w->watch) < reads + 3 && i < 40; i++) {
-        set_peer(w, 1, i);
+        set_peer(w, 1, now - i % 100);
         pause_ms(50);
     }
     assert_true(wgctl_watch_read_count(w->watch) >= reads + 3);
-    assert_int_equal(event_count(w), 1);
+    assert_int_equal(event_count(w), 2);
+}
+
+static void a_peer_that_falls_silent_and_one_that_comes_back_are_told(void **state)
+{
+    struct world *w = *state;
+    unsigned now = (unsigned)time(NULL);
+    set_peer(w, 1, now - WG_SESSION_S + 2);
+    assert_true(await_event(w, 2, SECOND_MS));
+    assert_true(w->liveness_only);
+    assert_true(await_event(w, 3, 4 * SECOND_MS)); /* by the clock alone */
+    assert_true(w->liveness_only);
+    set_peer(w, 1, now);
+    assert_true(await_event(w, 4, SECOND_MS));
+    assert_true(w->liveness_only);
+    set_peer(w, 2, now);
+    assert_true(await_event(w, 5, SECOND_MS));
+    assert_false(w->liveness_only);
 }
 
 /* Two peers, the one with PORT in front or behind. */
@@ -314,7 +337,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_first_read_is_told_before_create_returns),
         TEST(new_moved_and_vanished_endpoints_are_seen_within_a_second),
-        TEST(handshakes_and_counters_alone_are_not_told),
+        TEST(handshakes_that_make_no_peer_alive_or_silent_are_not_told),
+        TEST(a_peer_that_falls_silent_and_one_that_comes_back_are_told),
         TEST(a_device_that_shuffles_its_peers_is_told_thrice_and_then_only_when_it_changes),
         TEST(an_error_is_told_once_and_so_is_its_end),
         TEST(a_vanished_device_is_told_and_heals_when_it_comes_back),

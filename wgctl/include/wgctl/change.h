@@ -36,6 +36,9 @@ enum err wgctl_change_peers(struct wgctl *w, const char *name,
                             const struct wgctl_peer_change *changes, size_t count,
                             size_t *done_count) MUST_CHECK;
 
+/* Whether ERROR, of the above, is about the device and would meet any other change as well. */
+bool wgctl_error_is_of_device(enum err error);
+
 /* The `wg set NAME ...` command line that says the same, one line. */
 void wgctl_change_format(struct strbuf *out, const char *name,
                          const struct wgctl_peer_change *change);

@@ -1,12 +1,19 @@
 /* What to change of a device so that it agrees with the registry: a pure decision.
  *
  * Input: the device as read, and for each peer of the zone what the registry says. Output: changes
- * and refusals. Never touched: a peer whose endpoint is alive (a handshake fresher than
- * PLAN_FRESH_S), the device's own key, and whatever was not asked for. Without `adopt` only
- * endpoints of peers that the device has are set. With it, peers and allowed IPs are created,
- * changed and removed too, except an allowed IP that would capture the default route (0.0.0.0/0,
- * ::/0) or an address that is routed elsewhere: that one is refused and said. Peers that the device
- * had and the zone never had are left alone unless they came from an earlier adoption (OWNED). */
+ * in the order in which they are to be made (removals first, then by key), and refusals. Never
+ * touched: a peer whose endpoint is alive (a handshake fresher than PLAN_FRESH_S), the device's own
+ * key, and whatever was not asked for. Without `adopt` only endpoints of peers that the device has
+ * are set. With it, peers and allowed IPs are created, changed and removed too, and a keepalive is
+ * set where the registry states one. Peers that the device had and the zone never had are left
+ * alone unless they came from an earlier adoption (`owned`).
+ *
+ * An allowed IP that the peer does not have yet is refused, and the rest of the peer goes on, if it
+ *   - would capture the default route (0.0.0.0/0, ::/0, or one half of them), or
+ *   - is routed to another interface, or
+ *   - is another peer's on the device that keeps it (WireGuard would move it): one that is alive,
+ *     that is not the zone's, or that claims it in the zone too. Of claimants none of which has it
+ *     the one with the lowest key gets it. */
 #ifndef WARREN_WGCTL_PLAN_H
 #define WARREN_WGCTL_PLAN_H
 
@@ -16,7 +23,7 @@
 #include "wgctl/change.h"
 
 enum {
-    PLAN_FRESH_S = 180, /* REJECT_AFTER_TIME: an older handshake's session is dead */
+    PLAN_FRESH_S = WG_SESSION_S, /* wg_peer_liveness */
 };
 
 struct plan_peer {
@@ -43,8 +50,8 @@ struct plan_input {
 
 struct plan_refusal {
     const uint8_t *key;
-    struct ip_prefix prefix;
-    const char *why; /* static */
+    struct ip_prefix prefix; /* family IP_NONE: the refusal is about the whole peer */
+    const char *why;         /* static */
 };
 
 struct plan {
@@ -54,7 +61,8 @@ struct plan {
     size_t refusal_count;
 };
 
-/* ERR_NO_MEMORY. */
+/* OUT borrows from INPUT and ARENA, which also gets what the decision needs on its way (some 100
+ * bytes a peer, 50 an allowed IP). ERR_NO_MEMORY. */
 enum err wgctl_plan(struct plan *out, const struct plan_input *input,
                     struct arena *arena) MUST_CHECK;
 

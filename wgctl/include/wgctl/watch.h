@@ -3,8 +3,9 @@
  * The kernel announces neither roaming nor handshakes, so a thread reads the device at an interval
  * (WGCTL_WATCH_INTERVAL_MS; longer when a read is so dear that it would take more than 4 percent of
  * a core, but never beyond WGCTL_WATCH_MAX_INTERVAL_MS, so a change is seen within a second) and
- * tells its owner when what DNS publishes changed (wg_device_same_published), when the device
- * became unreadable, and when it healed. A read that a busy writer interrupted every time
+ * tells its owner when what DNS publishes changed (wg_device_same_published), when a peer shook
+ * hands for the first time, fell silent or came back (wg_peer_liveness), when the device became
+ * unreadable, and when it healed. A read that a busy writer interrupted every time
  * (ERR_INTERRUPTED) says nothing new and is not told while there is an earlier view: that one
  * stands. Nor is a userspace device's mere change of order after the third: wireguard-go gives its
  * peers in a new one each time. One thread per device: a hung userspace socket delays nobody else.
@@ -15,6 +16,7 @@
 #include "base/err.h"
 #include "base/wg.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -28,10 +30,11 @@ struct wgctl_watch_event {
     enum err error;                 /* OK: `device` is what was read */
     const char *detail;             /* one line about ERROR, else "" */
     const struct wg_device *device; /* borrowed for the call; NULL unless OK */
+    bool liveness_only;             /* what is published is as it was told last */
 };
 
-/* Called from the watch's thread, on the first read and on every change of the published part or of
- * `error`. The 50 ms from a read to DNS are spent in here. */
+/* Called from the watch's thread, on the first read and on every change of the published part, of a
+ * peer's liveness or of `error`. The 50 ms from a read to DNS are spent in here. */
 typedef void wgctl_watch_fn(void *context, const struct wgctl_watch_event *event);
 
 /* Starts the thread and waits at most WAIT_MS until it has read the device and told FN, so that a

@@ -1,0 +1,406 @@
+#include "writer.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define NS_PER_SEC INT64_C(1000000000)
+#define NS_PER_MS  INT64_C(1000000)
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
+/* --- health ----------------------------------------------------------------------------------- */
+
+static void say(struct writer *w, const char *path, const char *what, const char *advice)
+{
+    pthread_mutex_lock(&w->lock);
+    (void)snprintf(w->failure, sizeof(w->failure), "%s: %s; %s", path, what, advice);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void halt(struct writer *w, enum err e)
+{
+    if (atomic_load(&w->is_halted))
+        return;
+    const char *what = w->tables.failure[0] != '\0' ? w->tables.failure : err_text(e);
+    say(w, w->folder->database, what, "nothing is written until a restart");
+    atomic_store(&w->is_halted, true);
+    (void)uv_async_send(w->wake_loop);
+}
+
+static void set_full(struct writer *w, bool is_full)
+{
+    if (is_full)
+        say(w, w->folder->database, "the disk is full", "trying again until there is space");
+    if (atomic_exchange(&w->is_full, is_full) != is_full)
+        (void)uv_async_send(w->wake_loop);
+}
+
+void writer_failure(struct writer *w, char *out, size_t size)
+{
+    pthread_mutex_lock(&w->lock);
+    (void)snprintf(out, size, "%s", w->failure);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* --- the mark --------------------------------------------------------------------------------- */
+
+static int after_commit(void *context, sqlite3 *db, const char *name, int frames)
+{
+    struct writer *w = context;
+    (void)db;
+    (void)name;
+    w->wal_frames = (uint64_t)frames;
+    return SQLITE_OK;
+}
+
+static enum err read_salts(struct writer *w, uint32_t salts[static 2])
+{
+    sqlite3_file *wal = NULL;
+    uint8_t header[32];
+    if (sqlite3_file_control(w->tables.db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) !=
+            SQLITE_OK ||
+        wal == NULL || wal->pMethods == NULL ||
+        wal->pMethods->xRead(wal, header, sizeof(header), 0) != SQLITE_OK)
+        return ERR_IO;
+    for (size_t i = 0; i < 2; i++) {
+        const uint8_t *at = header + 16 + 4 * i;
+        salts[i] = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    }
+    return OK;
+}
+
+/* After a commit: says that it is durable. Synced where the WAL begins to hold what the database
+ * does not. */
+static enum err note_commit(struct writer *w)
+{
+    struct mark next = w->marked;
+    if (!next.has_wal || w->wal_frames <= next.frame_count) {
+        enum err e = read_salts(w, next.salts);
+        if (e != OK)
+            return e;
+    }
+    next.frame_count = w->wal_frames;
+    next.has_wal = true;
+    bool sync = !w->marked.has_wal;
+    enum err e = mark_write(w->mark, &next, sync);
+    if (e == ERR_NO_SPACE && !sync)
+        return OK; /* an old mark says less, not more */
+    if (e == OK)
+        w->marked = next;
+    return e;
+}
+
+/* --- checkpoints ------------------------------------------------------------------------------ */
+
+static enum err checkpoint(struct writer *w, int mode, bool *is_complete)
+{
+    int in_log = 0;
+    int copied = 0;
+    int code = sqlite3_wal_checkpoint_v2(w->tables.db, "main", mode, &in_log, &copied);
+    *is_complete = code == SQLITE_OK && in_log == copied;
+    if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY)
+        return OK;
+    (void)snprintf(w->tables.failure, sizeof(w->tables.failure), "checkpoint: %s",
+                   sqlite3_errmsg(w->tables.db));
+    return tables_err(code);
+}
+
+enum err writer_empty_wal(struct writer *w)
+{
+    bool is_complete;
+    enum err e = checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, &is_complete);
+    if (e == OK && !is_complete)
+        e = ERR_EXISTS; /* some reader holds it: only another process can */
+    if (e != OK)
+        return e;
+    /* The database is complete: said before the WAL goes away. */
+    w->marked = (struct mark){0};
+    e = mark_write(w->mark, &w->marked, true);
+    return e == OK ? checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, &is_complete) : e;
+}
+
+/* Bounds the WAL, after the job is answered. */
+static void bound_wal(struct writer *w)
+{
+    if (w->wal_frames < WRITER_CHECKPOINT_FRAMES || atomic_load(&w->is_halted))
+        return;
+    bool is_complete;
+    enum err e = checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, &is_complete);
+    if (e == ERR_NO_SPACE) {
+        set_full(w, true);
+        folder_release_reserve(w->folder);
+    } else if (e != OK && e != ERR_NO_MEMORY)
+        halt(w, e);
+}
+
+/* --- one transaction -------------------------------------------------------------------------- */
+
+static enum err write_entries(struct writer *w, struct tables_state *next,
+                              const struct queued_write *q)
+{
+    enum err e = OK;
+    if (q->entry_count > 0 && q->entries[0].index <= next->log_last) {
+        e = tables_cut_log(&w->tables, q->entries[0].index);
+        next->log_last = q->entries[0].index - 1;
+        if (next->log_first > next->log_last + 1)
+            next->log_first = next->log_last + 1;
+    }
+    for (size_t i = 0; i < q->entry_count && e == OK; i++) {
+        e = tables_put_log(&w->tables, &q->entries[i]);
+        next->log_last = q->entries[i].index;
+    }
+    if (q->has_hard_state)
+        next->hard = q->hard_state;
+    return e;
+}
+
+/* Never more than the tables have the effects of. */
+static enum err drop_entries(struct writer *w, struct tables_state *next, uint64_t before)
+{
+    if (before > next->applied + 1)
+        before = next->applied + 1;
+    if (before > next->log_last + 1)
+        before = next->log_last + 1;
+    if (before <= next->log_first)
+        return OK;
+    next->log_first = before;
+    return tables_drop_log(&w->tables, before);
+}
+
+static enum err write_all(struct writer *w, struct tables_state *next, const struct job *job)
+{
+    uint64_t truncate_before = 0;
+    enum err e = OK;
+    for (const struct queued_write *q = job->writes; q != NULL && e == OK; q = q->next) {
+        e = write_entries(w, next, q);
+        if (q->truncate_before > truncate_before)
+            truncate_before = q->truncate_before;
+    }
+    if (e == OK && job->effects != NULL)
+        e = overlay_write(job->effects, &w->tables, next);
+    if (e == OK)
+        e = drop_entries(w, next, truncate_before);
+    next->transaction++;
+    if (e == OK)
+        e = tables_put_state(&w->tables, next);
+    return e == OK && job->vacuum ? tables_run(&w->tables, SQL_VACUUM) : e;
+}
+
+static enum err transact(struct writer *w, const struct job *job)
+{
+    struct tables_state next = w->state;
+    w->tables.failure[0] = '\0';
+    enum err e = tables_run(&w->tables, SQL_BEGIN);
+    if (e == OK)
+        e = write_all(w, &next, job);
+    if (e == OK)
+        e = tables_run(&w->tables, SQL_COMMIT);
+    if (e == OK) {
+        w->state = next;
+        return OK;
+    }
+    if (sqlite3_get_autocommit(w->tables.db) == 0) {
+        char failure[sizeof(w->tables.failure)];
+        memcpy(failure, w->tables.failure, sizeof(failure));
+        enum err ignored = tables_run(&w->tables, SQL_ROLLBACK);
+        (void)ignored; /* what failed first is what counts */
+        memcpy(w->tables.failure, failure, sizeof(failure));
+    }
+    return e;
+}
+
+enum err writer_put_member(struct writer *w, uint64_t cluster, uint64_t member)
+{
+    struct tables *t = &w->tables;
+    struct tables_state next = w->state;
+    next.transaction++;
+    enum err e = tables_run(t, SQL_BEGIN);
+    if (e == OK)
+        e = tables_put_state(t, &next);
+    if (e == OK)
+        e = tables_put_member(t, cluster, member);
+    if (e == OK)
+        e = tables_run(t, SQL_COMMIT);
+    if (e == OK) {
+        w->state = next;
+        return note_commit(w);
+    }
+    (void)sqlite3_exec(t->db, "ROLLBACK", NULL, NULL, NULL);
+    return e;
+}
+
+static enum err attempt(struct writer *w, const struct job *job)
+{
+    if (!w->committed) {
+        enum err e = transact(w, job);
+        if (e != OK)
+            return e;
+        w->committed = true;
+    }
+    return note_commit(w);
+}
+
+/* Sleeps before the next attempt; false if there is to be none. */
+static bool pause_for_retry(struct writer *w)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WRITER_RETRY_MS * NS_PER_MS;
+    until.tv_sec += until.tv_nsec / NS_PER_SEC;
+    until.tv_nsec %= NS_PER_SEC;
+    pthread_mutex_lock(&w->lock);
+    while (!w->giving_up && pthread_cond_timedwait(&w->wake, &w->lock, &until) == 0)
+        ;
+    bool go_on = !w->giving_up;
+    pthread_mutex_unlock(&w->lock);
+    return go_on;
+}
+
+/* The disk is full: gives back what we can. A new log, too, so that frames of the failed attempt
+ * lie in no log that goes on (wal_scan would take them for damage). */
+static enum err make_space(struct writer *w)
+{
+    set_full(w, true);
+    folder_release_reserve(w->folder);
+    bool is_complete;
+    enum err e = checkpoint(w, SQLITE_CHECKPOINT_RESTART, &is_complete);
+    return e == ERR_NO_SPACE || e == ERR_NO_MEMORY ? OK : e;
+}
+
+/* Tries until it succeeds, the disk breaks, or the journal closes. */
+static enum err run_until_done(struct writer *w, struct job *job)
+{
+    for (unsigned attempts = 1;; attempts++) {
+        int64_t started = now_ns();
+        enum err e = attempt(w, job);
+        job->seconds_ns = (uint64_t)(now_ns() - started);
+        if (e == OK) {
+            set_full(w, false);
+            return OK;
+        }
+        if (e == ERR_NO_SPACE) {
+            job->was_full = true;
+            e = make_space(w);
+        } else if (e == ERR_NO_MEMORY)
+            e = OK;
+        if (e != OK) {
+            halt(w, e);
+            return ERR_IO;
+        }
+        if (attempts > 1 && !pause_for_retry(w))
+            return ERR_CLOSED;
+    }
+}
+
+static void run_job(struct writer *w, struct job *job)
+{
+    w->committed = false;
+    if (atomic_load(&w->is_halted)) {
+        job->outcome = ERR_IO;
+        return;
+    }
+    if (job->make_reserve) {
+        enum err ignored = folder_make_reserve(w->folder);
+        (void)ignored; /* it is tried again later */
+    }
+    job->outcome = run_until_done(w, job);
+    job->log_first = w->state.log_first;
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static struct job *next_job(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->job == NULL && !w->stopping)
+        pthread_cond_wait(&w->wake, &w->lock);
+    struct job *job = w->job;
+    pthread_mutex_unlock(&w->lock);
+    return job;
+}
+
+static void *writer_main(void *argument)
+{
+    struct writer *w = argument;
+    struct job *job;
+    while ((job = next_job(w)) != NULL) {
+        run_job(w, job);
+        pthread_mutex_lock(&w->lock);
+        w->job = NULL;
+        w->finished = job;
+        pthread_cond_signal(&w->done);
+        pthread_mutex_unlock(&w->lock);
+        (void)uv_async_send(w->wake_loop);
+        bound_wal(w);
+    }
+    return NULL;
+}
+
+enum err writer_start(struct writer *w)
+{
+    (void)sqlite3_wal_hook(w->tables.db, after_commit, w);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, &attributes);
+    pthread_cond_init(&w->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error_number = pthread_create(&w->thread, NULL, writer_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error_number != 0)
+        return ERR_LIMIT;
+    (void)pthread_setname_np(w->thread, "journal");
+    return OK;
+}
+
+void writer_hurry(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->giving_up = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_stop(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->wake);
+    pthread_cond_destroy(&w->done);
+    pthread_mutex_destroy(&w->lock);
+}
+
+void writer_give(struct writer *w, struct job *job)
+{
+    pthread_mutex_lock(&w->lock);
+    assert(w->job == NULL && w->finished == NULL);
+    w->job = job;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+struct job *writer_take(struct writer *w, bool wait)
+{
+    pthread_mutex_lock(&w->lock);
+    while (wait && w->finished == NULL && w->job != NULL)
+        pthread_cond_wait(&w->done, &w->lock);
+    struct job *job = w->finished;
+    w->finished = NULL;
+    pthread_mutex_unlock(&w->lock);
+    return job;
+}

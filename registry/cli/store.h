@@ -1,0 +1,53 @@
+/* Warren's zones and peers as the domain verbs read and write them: over KV alone. */
+#ifndef WARREN_CLI_STORE_H
+#define WARREN_CLI_STORE_H
+
+#include "cli.h"
+#include "peers_text.h"
+#include "rpc.pb-c.h"
+
+struct stored_peer {
+    struct peer_entry entry;
+    int64_t mod_revision;
+    bool is_malformed; /* the value does not parse: only the key is known */
+};
+
+struct peer_list {
+    struct stored_peer *items;
+    size_t count, capacity;
+    int64_t revision; /* of the store, when it was read */
+};
+
+/* What stands under KEY, and with END in the range; all pages of it at one revision. */
+typedef void store_visit(void *user, const Mvccpb__KeyValue *kv);
+int64_t store_scan(struct cli *cli, const char *key, bool is_prefix, store_visit *visit,
+                   void *user);
+
+/* The zone that TEXT names (it need exist only if MUST_EXIST), or with NULL the only one there is.
+ */
+const char *store_zone(struct cli *cli, const char *text, bool must_exist);
+/* All zones. */
+size_t store_zones(struct cli *cli, char ***out);
+void store_peers(struct cli *cli, const char *zone, struct peer_list *out);
+/* By name or by key; ends the program if there is none. */
+struct stored_peer *store_find(struct peer_list *list, const char *zone, const char *text);
+
+/* A transaction being made. */
+struct store_txn {
+    Etcdserverpb__TxnRequest request;
+};
+/* KEY (NULL-terminated, kept) still is as it was read: MOD_REVISION 0 for absent. */
+void store_expect(struct store_txn *txn, const char *key, int64_t mod_revision);
+/* No peer of ZONE was written after REVISION. */
+void store_expect_zone(struct store_txn *txn, const char *zone, int64_t revision);
+void store_put(struct store_txn *txn, const char *key, const char *value);
+void store_delete(struct store_txn *txn, const char *key, bool is_prefix);
+/* Whether the expectations held and all was done. Empties TXN. */
+bool store_commit(struct cli *cli, struct store_txn *txn);
+
+char *store_peer_key(const char *zone, const uint8_t key[static KEY_SIZE]);
+char *store_zone_key(const char *zone);
+char *store_peer_value(const struct registry_peer *peer);
+struct arena *store_arena(void);
+
+#endif

@@ -1,0 +1,226 @@
+#include "consensus/node.h"
+
+#include "tests/unit/consensus/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A machine whose state is the sum of its commands. */
+struct machine {
+    struct node *node;
+    int64_t sum;
+    int64_t applied_count;
+    int64_t tagged_count;
+    int64_t dropped_count;
+    enum err dropped_why;
+    int64_t settled_count;
+    int64_t wanted; /* `reached` once so many are applied */
+    bool reached;
+    uint64_t last_term;
+};
+
+static enum err load(void *context, const struct journal_effect *row)
+{
+    struct machine *m = context;
+    if (row->table == JOURNAL_META)
+        m->sum = row->row.value;
+    return OK;
+}
+
+static enum err apply(void *context, uint64_t index, uint64_t term, struct bytes command,
+                      void *proposal)
+{
+    struct machine *m = context;
+    (void)index;
+    int64_t number;
+    assert_int_equal(command.size, sizeof(number));
+    memcpy(&number, command.data, sizeof(number));
+    m->sum += number;
+    m->last_term = term;
+    m->tagged_count += proposal != NULL;
+    if (++m->applied_count >= m->wanted)
+        m->reached = true;
+    struct journal_effect e = {.table = JOURNAL_META};
+    e.row.a = 1;
+    e.row.value = m->sum;
+    if (m->node == NULL)
+        return OK; /* replay: before node_create returned */
+    return node_stage(m->node, &e, 1);
+}
+
+static void dropped(void *context, void *proposal, enum err why)
+{
+    struct machine *m = context;
+    assert_non_null(proposal);
+    m->dropped_count++;
+    m->dropped_why = why;
+}
+
+static void settled(void *context)
+{
+    struct machine *m = context;
+    m->settled_count++;
+}
+
+struct world {
+    struct fixture f;
+    struct machine m;
+};
+
+static int set_up(void **state)
+{
+    static struct world w;
+    w = (struct world){0};
+    fixture_init(&w.f);
+    *state = &w;
+    return 0;
+}
+
+static void start(struct world *w)
+{
+    assert_int_equal(fixture_open(&w->f), OK);
+    struct journal_start s;
+    journal_start(w->f.journal, &s);
+    if (s.is_new)
+        assert_int_equal(journal_set_identity(w->f.journal, 1, 2, &w->f.error), OK);
+    w->m = (struct machine){0};
+    struct node_config config = {
+        .loop = &w->f.loop,
+        .journal = w->f.journal,
+        .machine = {.load = load,
+                    .apply = apply,
+                    .dropped = dropped,
+                    .settled = settled,
+                    .context = &w->m},
+    };
+    assert_int_equal(node_create(&w->m.node, &config, &w->f.error), OK);
+}
+
+static void stop(struct world *w)
+{
+    node_destroy(w->m.node);
+    w->m.node = NULL;
+    fixture_close(&w->f);
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    stop(w);
+    fixture_fini(&w->f);
+    return 0;
+}
+
+static void propose(struct world *w, int64_t number)
+{
+    assert_int_equal(node_propose(w->m.node, bytes_of(&number, sizeof(number)), w), OK);
+}
+
+static void a_proposal_is_applied_under_its_tag(void **state)
+{
+    struct world *w = *state;
+    start(w);
+    w->m.wanted = 1000;
+    for (int64_t i = 1; i <= 1000; i++)
+        propose(w, i);
+    assert_int_equal(w->m.applied_count, 0); /* none before it is durable */
+    fixture_run_until(&w->f, &w->m.reached);
+    assert_int_equal(w->m.sum, 500500);
+    assert_int_equal(w->m.tagged_count, 1000);
+    (void)uv_run(&w->f.loop, UV_RUN_NOWAIT);
+    assert_true(w->m.settled_count >= 1 && w->m.settled_count <= 10);
+    struct journal_stats stats;
+    journal_stats(w->f.journal, &stats);
+    assert_true(stats.commits < 10); /* they shared transactions */
+}
+
+static void the_state_is_the_same_after_a_restart(void **state)
+{
+    struct world *w = *state;
+    start(w);
+    uint64_t term = 0;
+    for (int round = 0; round < 3; round++) {
+        w->m.wanted = 10;
+        int64_t before = w->m.sum;
+        for (int64_t i = 1; i <= 10; i++)
+            propose(w, i);
+        fixture_run_until(&w->f, &w->m.reached);
+        assert_int_equal(w->m.sum, before + 55);
+        assert_true(w->m.last_term > term); /* each start is a term of its own */
+        term = w->m.last_term;
+        stop(w);
+        start(w);
+        assert_int_equal(w->m.sum, before + 55);
+    }
+}
+
+static void what_is_not_applied_is_dropped_as_unknown_and_yet_may_be_durable(void **state)
+{
+    struct world *w = *state;
+    start(w);
+    for (int64_t i = 1; i <= 10; i++)
+        propose(w, i);
+    stop(w);
+    assert_int_equal(w->m.dropped_count, 10);
+    assert_int_equal(w->m.dropped_why, ERR_CLOSED);
+    start(w);
+    assert_int_equal(w->m.sum, 55);
+    assert_int_equal(w->m.tagged_count, 0);
+}
+
+static void too_many_proposals_are_refused(void **state)
+{
+    struct world *w = *state;
+    start(w);
+    struct node_status status;
+    node_status(w->m.node, &status);
+    for (size_t i = status.pending; i < NODE_MAX_PENDING; i++)
+        propose(w, 1);
+    int64_t one = 1;
+    assert_int_equal(node_propose(w->m.node, bytes_of(&one, sizeof(one)), w), ERR_LIMIT);
+    w->m.wanted = (int64_t)(NODE_MAX_PENDING - status.pending);
+    fixture_run_until(&w->f, &w->m.reached);
+    node_status(w->m.node, &status);
+    assert_int_equal(status.pending, 0);
+    assert_int_equal(status.applied, status.last_index);
+    assert_int_equal(status.proposals_failed, 1);
+    propose(w, 1);
+}
+
+static void the_log_does_not_grow_without_bound(void **state)
+{
+    struct world *w = *state;
+    start(w);
+    for (int round = 1; round <= 30; round++) {
+        w->m.wanted = round * 500;
+        w->m.reached = false;
+        for (int i = 0; i < 500; i++)
+            propose(w, 1);
+        fixture_run_until(&w->f, &w->m.reached);
+    }
+    stop(w);
+    start(w);
+    struct journal_start s;
+    journal_start(w->f.journal, &s);
+    assert_true(s.last_index >= 15000);
+    assert_in_range(s.last_index + 1 - s.first_index, 2000, 6500);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_proposal_is_applied_under_its_tag),
+        TEST(the_state_is_the_same_after_a_restart),
+        TEST(what_is_not_applied_is_dropped_as_unknown_and_yet_may_be_durable),
+        TEST(too_many_proposals_are_refused),
+        TEST(the_log_does_not_grow_without_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

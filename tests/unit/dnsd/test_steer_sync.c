@@ -1,0 +1,378 @@
+/* steer_sync over a fake device and a fake zone: what is set, how soon, and what is remembered. */
+#include "base/wg.h"
+#include "dnsd/steer.h"
+#include "fake_uapi.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+    WAIT_MS = 6000,
+    MAX_PEERS = 16,
+};
+
+/* --- A zone that is an array. --- */
+
+struct zones_warren {
+    struct zones_warren_peer_view peers[MAX_PEERS];
+    uint8_t keys[MAX_PEERS][KEY_SIZE];
+    struct ip_prefix ips[MAX_PEERS];
+    size_t count;
+};
+
+void zones_warren_each_peer(const struct zones_warren *z,
+                            bool (*each)(void *context, const struct zones_warren_peer_view *peer),
+                            void *context)
+{
+    for (size_t i = 0; i < z->count && each(context, &z->peers[i]); i++)
+        ;
+}
+
+struct world {
+    char directory[64];
+    char name[16];
+    uv_loop_t loop;
+    uv_timer_t holder; /* keeps uv_run from returning at once */
+    struct fake_uapi *fake;
+    struct zones_warren zone;
+    struct steer_sync *sync;
+    struct strbuf state; /* of the fake device */
+};
+
+static void on_holder(uv_timer_t *handle)
+{
+    (void)handle;
+}
+
+static int up(void **state)
+{
+    static unsigned number;
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    snprintf(w->directory, sizeof(w->directory), "/tmp/warren-test-XXXXXX");
+    assert_non_null(mkdtemp(w->directory));
+    assert_int_equal(setenv("WARREN_WG_SOCKET_DIR", w->directory, 1), 0);
+    snprintf(w->name, sizeof(w->name), "wgs%u", number++);
+    assert_int_equal(fake_uapi_create(&w->fake, w->directory, w->name), OK);
+    assert_int_equal(uv_loop_init(&w->loop), 0);
+    uv_timer_init(&w->loop, &w->holder);
+    uv_timer_start(&w->holder, on_holder, 2, 2);
+    *state = w;
+    return 0;
+}
+
+/* The files in FOLDER whose names begin with "adopted-" go; their number. */
+static unsigned remove_remembered(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    unsigned count = 0;
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char path[400];
+        if (strncmp(entry->d_name, "adopted-", 8) != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        assert_int_equal(unlink(path), 0);
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+static int down(void **state)
+{
+    struct world *w = *state;
+    steer_sync_stop(w->sync);
+    uv_close((uv_handle_t *)&w->holder, NULL);
+    while (uv_run(&w->loop, UV_RUN_DEFAULT) != 0)
+        ;
+    assert_int_equal(uv_loop_close(&w->loop), 0);
+    fake_uapi_destroy(w->fake);
+    (void)remove_remembered(w->directory);
+    strbuf_fini(&w->state);
+    assert_int_equal(rmdir(w->directory), 0);
+    free(w);
+    return 0;
+}
+
+static void turn(struct world *w, int ms)
+{
+    uint64_t end = uv_hrtime() + (uint64_t)ms * 1000000;
+    while (uv_hrtime() < end)
+        uv_run(&w->loop, UV_RUN_ONCE);
+}
+
+static void start(struct world *w, bool adopt)
+{
+    struct steer_sync_config config = {.loop = &w->loop,
+                                       .zone = &w->zone,
+                                       .zone_name = "wg.example.",
+                                       .device = w->name,
+                                       .adopt = adopt,
+                                       .data_dir = w->directory};
+    assert_int_equal(steer_sync_start(&w->sync, &config), OK);
+}
+
+static void stop(struct world *w)
+{
+    steer_sync_stop(w->sync);
+    w->sync = NULL;
+}
+
+static void device_begin(struct world *w)
+{
+    strbuf_clear(&w->state);
+    strbuf_add_str(&w->state, "listen_port=51820\n");
+}
+
+/* The last handshake AGE_S ago; negative: never. */
+static void device_peer(struct world *w, unsigned peer, const char *endpoint, int age_s)
+{
+    strbuf_add_format(&w->state, "public_key=%02x%062x\n", peer, 0);
+    if (endpoint[0] != '\0')
+        strbuf_add_format(&w->state, "endpoint=%s\n", endpoint);
+    strbuf_add_format(&w->state, "last_handshake_time_sec=%lld\n",
+                      age_s < 0 ? 0LL : (long long)(time(NULL) - age_s));
+}
+
+static void device_set(struct world *w)
+{
+    assert_int_equal(fake_uapi_set_state(w->fake, w->state.data, w->state.size), OK);
+}
+
+static void zone_peer(struct world *w, unsigned peer, const char *endpoint, const char *ip)
+{
+    struct zones_warren *z = &w->zone;
+    size_t i = z->count++;
+    z->keys[i][0] = (uint8_t)peer;
+    z->peers[i] = (struct zones_warren_peer_view){.key = z->keys[i], .name = ""};
+    if (endpoint[0] != '\0')
+        assert_int_equal(ip_endpoint_parse(&z->peers[i].endpoint, endpoint, strlen(endpoint)), OK);
+    if (ip[0] == '\0')
+        return;
+    assert_int_equal(ip_prefix_parse(&z->ips[i], ip, strlen(ip)), OK);
+    z->peers[i].allowed_ips = &z->ips[i];
+    z->peers[i].allowed_ip_count = 1;
+}
+
+static void zone_clear(struct world *w)
+{
+    memset(&w->zone, 0, sizeof(w->zone));
+}
+
+/* Waits for set number COUNT and checks its text. The time that it took, in ms. */
+static double await_set(struct world *w, uint64_t count, const char *expected)
+{
+    uint64_t begin = uv_hrtime();
+    while (fake_uapi_set_count(w->fake) < count) {
+        if (uv_hrtime() - begin > (uint64_t)WAIT_MS * 1000000)
+            fail_msg("%s: not set", expected);
+        uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    double ms = (double)(uv_hrtime() - begin) / 1e6;
+    char *text = fake_uapi_last_set(w->fake);
+    assert_string_equal(text, expected);
+    free(text);
+    assert_int_equal(fake_uapi_set_count(w->fake), count);
+    return ms;
+}
+
+#define KEY(n) "public_key=" n "00000000000000000000000000000000000000000000000000000000000000\n"
+
+/* --- --- */
+
+static void a_published_endpoint_is_set_within_100_ms(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", 300);
+    device_set(w);
+    start(w, false);
+    zone_peer(w, 1, "192.0.2.9:9", "10.0.0.1/32");
+    zone_peer(w, 2, "192.0.2.2:2", "10.0.0.2/32");
+    turn(w, 200);
+    assert_int_equal(fake_uapi_set_count(w->fake), 0); /* not told of the zone yet */
+    steer_sync_zone_changed(w->sync);
+    double ms = await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
+    assert_true(ms < 100);
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.9:9", 300);
+    device_set(w);
+    turn(w, 1200); /* the device as it is to be: nothing to do */
+    assert_int_equal(fake_uapi_set_count(w->fake), 1);
+    for (unsigned port = 10; port < 15; port++) {
+        char expected[200];
+        w->zone.peers[0].endpoint.port = (uint16_t)port;
+        snprintf(expected, sizeof(expected),
+                 "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:%u\n\n", port);
+        steer_sync_zone_changed(w->sync);
+        assert_true(await_set(w, port - 8, expected) < 100);
+        device_begin(w);
+        snprintf(expected, sizeof(expected), "192.0.2.9:%u", port);
+        device_peer(w, 1, expected, 300);
+        device_set(w);
+        turn(w, 60);
+    }
+}
+
+static void a_peer_that_is_alive_waits_until_it_is_silent(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", WG_SESSION_S - 2);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.9:9", "");
+    start(w, false);
+    steer_sync_zone_changed(w->sync);
+    turn(w, 700);
+    assert_int_equal(fake_uapi_set_count(w->fake), 0);
+    (void)await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
+}
+
+static void a_peer_that_appears_on_the_device_is_told_its_endpoint(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.9:9", "");
+    start(w, false);
+    steer_sync_zone_changed(w->sync);
+    turn(w, 300);
+    assert_int_equal(fake_uapi_set_count(w->fake), 0);
+    device_begin(w);
+    device_peer(w, 1, "", -1);
+    device_set(w);
+    (void)await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
+}
+
+static void adopted_peers_are_remembered_across_a_restart(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 7, "192.0.2.7:7", -1); /* by hand */
+    device_set(w);
+    start(w, true);
+    zone_peer(w, 1, "192.0.2.1:1", "10.99.0.1/32");
+    steer_sync_zone_changed(w->sync);
+    (void)await_set(w, 1,
+                    "set=1\n" KEY("01") "endpoint=192.0.2.1:1\n"
+                                        "replace_allowed_ips=true\nallowed_ip=10.99.0.1/32\n\n");
+    stop(w);
+    device_begin(w);
+    device_peer(w, 7, "192.0.2.7:7", -1);
+    device_peer(w, 1, "192.0.2.1:1", -1);
+    device_set(w);
+    zone_clear(w);
+    start(w, true);
+    turn(w, 200);
+    assert_int_equal(fake_uapi_set_count(w->fake), 1); /* the zone is not loaded yet */
+    steer_sync_zone_changed(w->sync);
+    (void)await_set(w, 2, "set=1\n" KEY("01") "remove=true\n\n");
+    device_begin(w);
+    device_peer(w, 7, "192.0.2.7:7", -1);
+    device_set(w);
+    turn(w, 1000);
+    stop(w);
+    /* Somebody makes the peer again by hand: it is theirs now. */
+    device_begin(w);
+    device_peer(w, 7, "192.0.2.7:7", -1);
+    device_peer(w, 1, "192.0.2.1:1", -1);
+    device_set(w);
+    start(w, true);
+    steer_sync_zone_changed(w->sync);
+    turn(w, 800);
+    assert_int_equal(fake_uapi_set_count(w->fake), 2);
+    assert_int_equal(remove_remembered(w->directory), 1);
+}
+
+static void a_refusing_device_is_not_hammered_and_the_others_are_set(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    for (unsigned i = 1; i <= 3; i++)
+        device_peer(w, i, "192.0.2.1:1", -1);
+    device_set(w);
+    struct fake_uapi_options options = {.set_errno = -22, .set_errno_text = KEY("02")};
+    fake_uapi_set_options(w->fake, &options);
+    for (unsigned i = 1; i <= 3; i++)
+        zone_peer(w, i, "192.0.2.9:9", "");
+    start(w, false);
+    steer_sync_zone_changed(w->sync);
+    turn(w, 1500);
+    /* All, the first, the second, the rest; in each of few rounds. */
+    char *text = fake_uapi_last_set(w->fake);
+    assert_string_equal(text, "set=1\n" KEY("03") "update_only=true\nendpoint=192.0.2.9:9\n\n");
+    free(text);
+    assert_true(fake_uapi_set_count(w->fake) <= 12);
+}
+
+static void many_changes_make_few_rounds(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", -1);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.1:1", "");
+    start(w, false);
+    for (unsigned i = 0; i < 500; i++) {
+        steer_sync_zone_changed(w->sync);
+        turn(w, 1);
+    }
+    assert_true(fake_uapi_get_count(w->fake) < 40);
+}
+
+static void a_stop_waits_for_a_hung_device_no_longer_than_it_must(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_set(w);
+    start(w, true);
+    struct fake_uapi_options options = {.delay_ms = 4000};
+    fake_uapi_set_options(w->fake, &options);
+    steer_sync_zone_changed(w->sync);
+    turn(w, 300);
+    uint64_t begin = uv_hrtime();
+    stop(w);
+    assert_true(uv_hrtime() - begin < UINT64_C(1000000000));
+}
+
+static void a_stop_at_any_moment_is_clean(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", -1);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.9:9", "");
+    for (int turns = 0; turns < 10; turns++) {
+        start(w, turns % 2 != 0);
+        steer_sync_zone_changed(w->sync);
+        turn(w, turns);
+        stop(w);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_published_endpoint_is_set_within_100_ms),
+        TEST(a_peer_that_is_alive_waits_until_it_is_silent),
+        TEST(a_peer_that_appears_on_the_device_is_told_its_endpoint),
+        TEST(adopted_peers_are_remembered_across_a_restart),
+        TEST(a_refusing_device_is_not_hammered_and_the_others_are_set),
+        TEST(many_changes_make_few_rounds),
+        TEST(a_stop_waits_for_a_hung_device_no_longer_than_it_must),
+        TEST(a_stop_at_any_moment_is_clean),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
