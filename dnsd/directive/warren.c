@@ -25,12 +25,9 @@ enum {
 
 static const char name[] = "warren";
 
-/* A local WireGuard device and what it has to do with a zone. */
 struct warren_device {
-    const char *device;
-    bool is_observed; /* what it sees goes into the registry */
-    bool is_synced;   /* what the registry says goes into it */
-    bool adopt;       /* peers, too */
+    struct zone_device_config config;
+    struct zone_device *running; /* from the instance's start on */
 };
 
 struct warren_zone {
@@ -98,16 +95,47 @@ static bool is_ready(struct handler *self)
     return true;
 }
 
+/* --- devices ---------------------------------------------------------------------------------- */
+
+/* The one place where observers and syncs begin and end. */
+static enum err start_devices(void *context, struct instance *inst UNUSED, struct strbuf *error)
+{
+    struct warren *w = context;
+    for (size_t i = 0; i < w->zone_count; i++) {
+        struct warren_zone *z = &w->zones[i];
+        for (size_t d = 0; d < z->device_count; d++) {
+            struct warren_device *device = &z->devices[d];
+            device->config.expire_s = z->expire_s;
+            enum err e = zone_device_start(&device->running, z->feed, &device->config);
+            if (e == OK)
+                continue;
+            strbuf_add_format(error, "plugin/warren: device %s: %s", device->config.device,
+                              err_text(e));
+            return e;
+        }
+    }
+    return OK;
+}
+
+static void end_devices(struct warren *w)
+{
+    for (size_t i = 0; i < w->zone_count; i++) {
+        for (size_t d = 0; d < w->zones[i].device_count; d++) {
+            zone_device_stop(w->zones[i].devices[d].running);
+            w->zones[i].devices[d].running = NULL;
+        }
+    }
+}
+
 static void destroy(struct handler *self)
 {
     struct warren *w = (struct warren *)self;
+    end_devices(w); /* here, and not in a stop hook, which may run on another thread */
     for (size_t i = 0; i < w->zone_count; i++)
         zone_feed_close(w->zones[i].feed);
     free(w->zones);
     free(w);
 }
-
-/* --- devices ---------------------------------------------------------------------------------- */
 
 /* --- set-up ----------------------------------------------------------------------------------- */
 
@@ -115,14 +143,14 @@ static enum err parse_device(struct setup *s, struct warren_zone *z, struct warr
                              const struct setup_args *args, struct strbuf *why)
 {
     struct warren_device *d = z->devices;
-    while (d < z->devices + z->device_count && strcmp(d->device, args->items[0]) != 0)
+    while (d < z->devices + z->device_count && strcmp(d->config.device, args->items[0]) != 0)
         d++;
     *out = d;
     if (d < z->devices + z->device_count)
         return OK;
     if (z->device_count == WARREN_MAX_DEVICES)
         return core_error(&s->cursor, why, "more than %d devices in one zone", WARREN_MAX_DEVICES);
-    *d = (struct warren_device){.device = args->items[0]};
+    *d = (struct warren_device){.config = {.device = args->items[0]}};
     z->device_count++;
     return OK;
 }
@@ -136,10 +164,10 @@ static enum err parse_observe(struct setup *s, struct warren_zone *z, struct str
         e = core_arg_error(&s->cursor, why);
     if (e == OK)
         e = parse_device(s, z, &d, &args, why);
-    if (e == OK && d->is_observed)
-        e = core_error(&s->cursor, why, "%s is observed twice", d->device);
+    if (e == OK && d->config.is_observed)
+        e = core_error(&s->cursor, why, "%s is observed twice", d->config.device);
     if (e == OK)
-        d->is_observed = true;
+        d->config.is_observed = true;
     return e;
 }
 
@@ -153,11 +181,11 @@ static enum err parse_sync(struct setup *s, struct warren_zone *z, struct strbuf
         e = core_arg_error(&s->cursor, why);
     if (e == OK)
         e = parse_device(s, z, &d, &args, why);
-    if (e == OK && d->is_synced)
-        e = core_error(&s->cursor, why, "%s is synced twice", d->device);
+    if (e == OK && d->config.is_synced)
+        e = core_error(&s->cursor, why, "%s is synced twice", d->config.device);
     if (e == OK) {
-        d->is_synced = true;
-        d->adopt = args.count == 2;
+        d->config.is_synced = true;
+        d->config.adopt = args.count == 2;
     }
     return e;
 }
@@ -278,5 +306,8 @@ enum err directive_warren_setup(struct setup *s)
         return setup_fail(s, name, e, &why);
     }
     strbuf_fini(&why);
-    return setup_add_handler(s, name, &w->handler);
+    e = setup_add_handler(s, name, &w->handler);
+    if (e == OK)
+        e = instance_on_start(s->instance, start_devices, w);
+    return e;
 }

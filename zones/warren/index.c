@@ -7,6 +7,7 @@
 enum {
     MIN_LOG2 = 3,
     MAX_LOG2 = 31,
+    PREFETCH_AHEAD = 16, /* slots: the entries, which are hashed again, are all over the memory */
 };
 
 static struct index_table *table_of(uintptr_t segment)
@@ -67,6 +68,8 @@ static enum err rebuild(struct index *x, size_t i, index_hash_fn *hash_of, const
     memset(table, 0, table_size(count));
     for (size_t at = 0; at < slot_count(old); at++) {
         uint64_t slot = load(table_of(old), at);
+        if (at + PREFETCH_AHEAD < slot_count(old))
+            __builtin_prefetch(index_entry(load(table_of(old), at + PREFETCH_AHEAD)));
         if (slot == INDEX_EMPTY || slot == INDEX_REMOVED)
             continue;
         size_t to = (size_t)hash_of(context, slot) & (count - 1);
@@ -86,6 +89,7 @@ enum err index_reserve(struct index *x, uint64_t hash, index_hash_fn *hash_of, c
 {
     size_t i = hash >> 56;
     x->reserved[i]++;
+    x->reserved_count++;
     if (((size_t)x->used[i] + x->reserved[i]) * 4 <= slot_count(segment_at(x, i)) * 3)
         return OK;
     return rebuild(x, i, hash_of, context, garbage);
@@ -93,7 +97,10 @@ enum err index_reserve(struct index *x, uint64_t hash, index_hash_fn *hash_of, c
 
 void index_unreserve(struct index *x)
 {
+    if (x->reserved_count == 0)
+        return;
     memset(x->reserved, 0, sizeof(x->reserved));
+    x->reserved_count = 0;
 }
 
 void index_insert(struct index *x, uint64_t hash, const void *entry, bool is_marked)
@@ -109,6 +116,7 @@ void index_insert(struct index *x, uint64_t hash, const void *entry, bool is_mar
     x->used[i] += load(t, at) == INDEX_EMPTY;
     x->live[i]++;
     x->reserved[i]--;
+    x->reserved_count--;
     atomic_store_explicit(&t->slots[at], slot_of(hash, entry, is_marked), memory_order_release);
 }
 

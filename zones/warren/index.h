@@ -23,6 +23,7 @@ struct index {
     uint32_t live[INDEX_SEGMENTS];
     uint32_t used[INDEX_SEGMENTS]; /* slots that are not empty: live ones and removed ones */
     uint32_t reserved[INDEX_SEGMENTS];
+    size_t reserved_count; /* of all */
 };
 
 /* An entry as a slot holds it. */
