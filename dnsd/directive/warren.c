@@ -11,6 +11,7 @@
 #include "dnsd/directives.h"
 #include "dnsd/gotext.h"
 #include "dnsd/query.h"
+#include "dnsd/zone_devices.h"
 #include "dnsd/zone_feed.h"
 
 #include <stdlib.h>
@@ -25,20 +26,13 @@ enum {
 
 static const char name[] = "warren";
 
-/* A local WireGuard device and what it has to do with a zone. */
-struct warren_device {
-    const char *device;
-    bool is_observed; /* what it sees goes into the registry */
-    bool is_synced;   /* what the registry says goes into it */
-    bool adopt;       /* peers, too */
-};
-
 struct warren_zone {
     struct dns_name_buf zone_name;
     struct zone_feed *feed;
-    struct warren_device *devices; /* in the instance's arena */
+    struct zone_device *devices; /* in the instance's arena */
     size_t device_count;
     int64_t expire_s; /* of idle observations */
+    struct zone_devices *running;
 };
 
 struct warren {
@@ -101,20 +95,44 @@ static bool is_ready(struct handler *self)
 static void destroy(struct handler *self)
 {
     struct warren *w = (struct warren *)self;
-    for (size_t i = 0; i < w->zone_count; i++)
+    for (size_t i = 0; i < w->zone_count; i++) {
+        zone_devices_stop(w->zones[i].running);
         zone_feed_close(w->zones[i].feed);
+    }
     free(w->zones);
     free(w);
 }
 
 /* --- devices ---------------------------------------------------------------------------------- */
 
+static bool feed_is_loaded(const void *context)
+{
+    return zone_feed_is_loaded(context);
+}
+
+static enum err start_devices(struct warren_zone *z, const struct dnsd *dnsd)
+{
+    struct zone_devices_config config = {
+        .loop = dnsd->loop,
+        .store = dnsd->store,
+        .zone = zone_feed_zone(z->feed),
+        .zone_name = zone_feed_name(z->feed),
+        .is_loaded = feed_is_loaded,
+        .context = z->feed,
+        .data_dir = dnsd->data_dir,
+        .expire_s = z->expire_s,
+        .devices = z->devices,
+        .device_count = z->device_count,
+    };
+    return z->device_count > 0 ? zone_devices_start(&z->running, &config) : OK;
+}
+
 /* --- set-up ----------------------------------------------------------------------------------- */
 
-static enum err parse_device(struct setup *s, struct warren_zone *z, struct warren_device **out,
+static enum err parse_device(struct setup *s, struct warren_zone *z, struct zone_device **out,
                              const struct setup_args *args, struct strbuf *why)
 {
-    struct warren_device *d = z->devices;
+    struct zone_device *d = z->devices;
     while (d < z->devices + z->device_count && strcmp(d->device, args->items[0]) != 0)
         d++;
     *out = d;
@@ -122,7 +140,7 @@ static enum err parse_device(struct setup *s, struct warren_zone *z, struct warr
         return OK;
     if (z->device_count == WARREN_MAX_DEVICES)
         return core_error(&s->cursor, why, "more than %d devices in one zone", WARREN_MAX_DEVICES);
-    *d = (struct warren_device){.device = args->items[0]};
+    *d = (struct zone_device){.device = args->items[0]};
     z->device_count++;
     return OK;
 }
@@ -130,7 +148,7 @@ static enum err parse_device(struct setup *s, struct warren_zone *z, struct warr
 static enum err parse_observe(struct setup *s, struct warren_zone *z, struct strbuf *why)
 {
     struct setup_args args;
-    struct warren_device *d;
+    struct zone_device *d;
     enum err e = setup_args_read(s, &args);
     if (e == OK && args.count != 1)
         e = core_arg_error(&s->cursor, why);
@@ -146,7 +164,7 @@ static enum err parse_observe(struct setup *s, struct warren_zone *z, struct str
 static enum err parse_sync(struct setup *s, struct warren_zone *z, struct strbuf *why)
 {
     struct setup_args args;
-    struct warren_device *d;
+    struct zone_device *d;
     enum err e = setup_args_read(s, &args);
     if (e == OK && (args.count == 0 || args.count > 2 ||
                     (args.count == 2 && strcmp(args.items[1], "adopt") != 0)))
@@ -261,6 +279,8 @@ static enum err parse(struct setup *s, struct warren *w, struct strbuf *why)
     }
     while (e == OK && core_next(&s->cursor))
         e = parse_zone(s, w, why);
+    for (size_t i = 0; e == OK && i < w->zone_count; i++)
+        e = start_devices(&w->zones[i], instance_dnsd(s->instance));
     return e;
 }
 
