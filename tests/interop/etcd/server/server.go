@@ -3,7 +3,9 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -35,14 +38,24 @@ type Server struct {
 	ended   chan struct{}
 }
 
+// freeAddress is a loopback address that nobody listens on, below the range that outgoing connections get their ports
+// from; no other call gives it.
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000))
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		listener.Close()
+		if _, given := given.LoadOrStore(address, true); !given {
+			return address, nil
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return "", errors.New("no free port")
 }
+
+var given sync.Map
 
 // New makes ports and a folder for COMMAND and its further FLAGS, and starts nothing.
 func New(command, flags string) (*Server, error) {

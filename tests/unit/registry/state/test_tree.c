@@ -40,9 +40,14 @@ static uint8_t *entry_of(struct bytes key, bool uncounted)
 
 static size_t place_of_key(const struct model *m, struct bytes key, bool *found)
 {
-    size_t i = 0;
-    while (i < m->count && bytes_compare(entry_key(m->entries[i]), key) < 0)
-        i++;
+    size_t i = 0, end = m->count;
+    while (i < end) {
+        size_t middle = (i + end) / 2;
+        if (bytes_compare(entry_key(m->entries[middle]), key) < 0)
+            i = middle + 1;
+        else
+            end = middle;
+    }
     *found = i < m->count && bytes_equal(entry_key(m->entries[i]), key);
     return i;
 }
@@ -161,15 +166,15 @@ static void random_keys_are_found_as_in_a_sorted_array(void **state)
         m = (struct model){.random = 88172645463325252u + shape};
         /* Grows, shrinks to nothing, grows again. */
         for (unsigned phase = 0; phase < 5; phase++) {
-            for (unsigned i = 0; i < 9000; i++) {
+            for (unsigned i = 0; i < 6000; i++) {
                 struct bytes key = any_key(&m, shape, room);
                 if (next(&m) % 10 < (phase % 2 == 0 ? 8u : 1u))
                     insert(&m, key);
                 else
                     erase(&m, key);
-                if (i % 100 == 0)
+                if (i % 200 == 0)
                     check_seek(&m, any_key(&m, shape, room));
-                if (i % 1500 == 0)
+                if (i % 2000 == 0)
                     check_all(&m);
             }
         }
@@ -177,7 +182,7 @@ static void random_keys_are_found_as_in_a_sorted_array(void **state)
             size_t size = entry_key(m.entries[m.count / 2]).size;
             memcpy(room, entry_key(m.entries[m.count / 2]).data, size);
             erase(&m, bytes_of(room, size));
-            if (m.count % 500 == 0)
+            if (m.count % 1000 == 0)
                 check_all(&m);
         }
         assert_null(m.tree.root);
