@@ -37,7 +37,7 @@ struct dnsd {
     struct process *process;  /* NULL in tests without one: nothing can ask for a reload */
     struct store *store;      /* the registry; NULL without one */
     struct uv_loop_s *loop;   /* the main one; with a store */
-    const char *data_dir;     /* the registry's; NULL: nothing is kept on disk */
+    const char *data_dir;     /* the registry's; NULL without one: nothing outlives the process */
 };
 
 /* One key (zone) of one server block: CoreDNS's dnsserver.Config. What directives set (listen

@@ -147,10 +147,10 @@ static enum err open_member(struct process *p, struct strbuf *error)
     if (p->member != NULL)
         return OK;
     enum err e = member_open(&p->member, &p->options->member, &p->loop, p->dnsd.metrics, error);
-    if (e != OK)
-        return e;
-    p->dnsd.store = member_store(p->member);
-    p->dnsd.data_dir = member_data_dir(&p->options->member);
+    if (e == OK) {
+        p->dnsd.store = member_store(p->member);
+        p->dnsd.data_dir = member_data_dir(&p->options->member);
+    }
     return e;
 }
 
@@ -160,6 +160,7 @@ static void close_member(struct process *p)
         member_close(p->member);
     p->member = NULL;
     p->dnsd.store = NULL;
+    p->dnsd.data_dir = NULL;
 }
 
 /* --- reload ----------------------------------------------------------------------------------- */

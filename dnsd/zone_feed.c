@@ -2,7 +2,6 @@
 
 #include "dnsd/bad_keys.h"
 #include "dnsd/rcu.h"
-#include "dnsd/steer.h"
 
 #include "base/log.h"
 #include "base/strbuf.h"
@@ -52,23 +51,9 @@ struct zone_feed {
     struct store_watch *watch;
     bool is_held; /* the watch waits for us to resume it */
 
-    struct zone_device *devices;
-    bool has_settled_hook;
-    bool is_changed; /* since the devices were told */
-
     struct arena arena; /* one value's parts */
     struct bad_keys faults;
     struct metric_series *peers, *published, *revision_series, *invalid, *memory;
-};
-
-struct zone_device {
-    struct zone_device *next;
-    struct zone_feed *feed;
-    char *device;
-    struct zone_device_config config; /* its device is ours */
-    unsigned refs;
-    struct steer_observe *observe;
-    struct steer_sync *sync;
 };
 
 /* Every feed of the process. Loop thread only. */
@@ -225,129 +210,6 @@ static enum err apply(struct zone_feed *f, const struct kv *kv, bool is_delete)
     return e == ERR_MALFORMED ? OK : e;
 }
 
-/* --- devices ---------------------------------------------------------------------------------- */
-
-static void tell_devices(struct zone_feed *f)
-{
-    for (struct zone_device *d = f->devices; d != NULL; d = d->next)
-        if (d->sync != NULL)
-            steer_sync_zone_changed(d->sync);
-    f->is_changed = false;
-}
-
-/* After each settled run of commits. */
-static void settled(void *context)
-{
-    struct zone_feed *f = context;
-    if (f->is_changed && atomic_load(&f->is_loaded))
-        tell_devices(f);
-}
-
-static void device_end(struct zone_device *d)
-{
-    steer_observe_stop(d->observe);
-    steer_sync_stop(d->sync);
-    d->observe = NULL;
-    d->sync = NULL;
-}
-
-static enum err device_begin(struct zone_device *d)
-{
-    const struct dnsd *dnsd = d->feed->dnsd;
-    struct steer_observe_config observe = {.loop = dnsd->loop,
-                                           .store = dnsd->store,
-                                           .zone = strbuf_str(&d->feed->name),
-                                           .device = d->device,
-                                           .expire_s = d->config.expire_s};
-    struct steer_sync_config sync = {.loop = dnsd->loop,
-                                     .zone = d->feed->zone,
-                                     .zone_name = strbuf_str(&d->feed->name),
-                                     .device = d->device,
-                                     .adopt = d->config.adopt,
-                                     .data_dir = dnsd->data_dir};
-    enum err e = OK;
-    if (d->config.is_observed)
-        e = steer_observe_start(&d->observe, &observe);
-    if (e == OK && d->config.is_synced)
-        e = steer_sync_start(&d->sync, &sync);
-    if (e == OK && d->sync != NULL && atomic_load(&d->feed->is_loaded))
-        steer_sync_zone_changed(d->sync);
-    if (e != OK)
-        device_end(d);
-    return e;
-}
-
-static void device_free(struct zone_device *d)
-{
-    struct zone_device **link = &d->feed->devices;
-    while (*link != d)
-        link = &(*link)->next;
-    *link = d->next;
-    free(d->device);
-    free(d);
-}
-
-static enum err device_create(struct zone_device **out, struct zone_feed *f, const char *device)
-{
-    if (!f->has_settled_hook && store_on_settled(f->dnsd->store, settled, f) != OK)
-        return ERR_NO_MEMORY;
-    f->has_settled_hook = true;
-    struct zone_device *d = calloc(1, sizeof(*d));
-    if (d == NULL)
-        return ERR_NO_MEMORY;
-    d->device = strdup(device);
-    if (d->device == NULL) {
-        free(d);
-        return ERR_NO_MEMORY;
-    }
-    d->feed = f;
-    d->next = f->devices;
-    f->devices = d;
-    *out = d;
-    return OK;
-}
-
-static bool is_same_config(const struct zone_device_config *a, const struct zone_device_config *b)
-{
-    return a->is_observed == b->is_observed && a->is_synced == b->is_synced &&
-           a->adopt == b->adopt && a->expire_s == b->expire_s;
-}
-
-enum err zone_device_start(struct zone_device **out, struct zone_feed *f,
-                           const struct zone_device_config *config)
-{
-    struct zone_device *d = f->devices;
-    enum err e = OK;
-    while (d != NULL && strcmp(d->device, config->device) != 0)
-        d = d->next;
-    if (d == NULL)
-        e = device_create(&d, f, config->device);
-    if (e != OK)
-        return e;
-    if (d->refs == 0 || !is_same_config(&d->config, config)) {
-        device_end(d); /* two at work on one device would be in each other's way */
-        d->config = *config;
-        d->config.device = d->device;
-        e = device_begin(d);
-    }
-    if (e != OK) {
-        if (d->refs == 0)
-            device_free(d);
-        return e;
-    }
-    d->refs++;
-    *out = d;
-    return OK;
-}
-
-void zone_device_stop(struct zone_device *d)
-{
-    if (d == NULL || --d->refs > 0)
-        return;
-    device_end(d);
-    device_free(d);
-}
-
 /* --- following -------------------------------------------------------------------------------- */
 
 static void retry_later(struct zone_feed *f);
@@ -366,7 +228,6 @@ static bool deliver(void *context, const struct store_watch_batch *batch)
         e = apply(f, &batch->events[i].kv, batch->events[i].type == KV_EVENT_DELETE);
     reclaim(f);
     update_metrics(f);
-    f->is_changed = true;
     f->is_held = e != OK;
     if (f->is_held)
         retry_later(f);
@@ -390,7 +251,6 @@ static void follow(struct zone_feed *f)
         log_plugin(LOG_INFO, log_name, "%s: loaded, %zu peers at revision %lld",
                    strbuf_str(&f->name), zones_warren_peer_count(f->zone), (long long)f->revision);
     atomic_store(&f->is_loaded, true);
-    tell_devices(f);
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -616,9 +476,6 @@ void zone_feed_close(struct zone_feed *f)
     while (*link != f)
         link = &(*link)->next;
     *link = f->next;
-    assert(f->devices == NULL);
-    if (f->has_settled_hook)
-        store_off_settled(f->dnsd->store, f);
     if (f->watch != NULL)
         store_watch_cancel(f->watch);
     f->watch = NULL;

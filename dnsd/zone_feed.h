@@ -20,7 +20,6 @@
 #include "zones/warren.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
 enum {
     ZONE_FEED_PAGE_KEYS = 512,   /* of the range: what one turn of the loop takes */
@@ -29,16 +28,6 @@ enum {
 };
 
 struct zone_feed;
-struct zone_device;
-
-/* What a local WireGuard device has to do with a zone. */
-struct zone_device_config {
-    const char *device;
-    bool is_observed; /* what it sees goes into the registry */
-    bool is_synced;   /* what the registry says goes into it */
-    bool adopt;       /* peers, too */
-    int64_t expire_s; /* of idle observations */
-};
 
 /* The feed of NAME (lower case), which begins to load if nobody had opened it. DNSD has a store and
  * a loop, which outlive the feed. ERR_NO_MEMORY; ERR_LIMIT and ERR_INVALID: the name is too long,
@@ -54,13 +43,5 @@ const struct zones_warren *zone_feed_zone(const struct zone_feed *f);
 const char *zone_feed_name(const struct zone_feed *f);
 /* Whether it was loaded whole once. Any thread. */
 bool zone_feed_is_loaded(const struct zone_feed *f);
-
-/* Observes and syncs a device as CONFIG (copied) says, until everybody who asked has stopped it
- * (zone_device_stop). So it goes on across a reload; asked again with another CONFIG, it goes on by
- * the new one. Errors as steer_observe_start and steer_sync_start. */
-enum err zone_device_start(struct zone_device **out, struct zone_feed *f,
-                           const struct zone_device_config *config) MUST_CHECK;
-/* NULL is fine. Before the feed is closed. */
-void zone_device_stop(struct zone_device *d);
 
 #endif

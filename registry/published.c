@@ -54,7 +54,8 @@ static enum err add_peer(struct published *p, const uint8_t *key, struct bytes v
     return OK;
 }
 
-static enum err add_observation(struct published *p, const uint8_t *key, const struct kv *kv)
+static enum err add_observation(struct published *p, const uint8_t *key, struct bytes value,
+                                int64_t mod_revision)
 {
     void *observations = p->observations;
     if (!reserve(&observations, &p->observation_capacity, p->observation_count,
@@ -62,7 +63,7 @@ static enum err add_observation(struct published *p, const uint8_t *key, const s
         return ERR_NO_MEMORY;
     p->observations = observations;
     struct published_observation *o = &p->observations[p->observation_count];
-    enum err e = registry_observation_parse(&o->observation, kv->value, NULL);
+    enum err e = registry_observation_parse(&o->observation, value, NULL);
     if (e == ERR_NO_MEMORY)
         return e;
     if (e != OK) {
@@ -70,20 +71,22 @@ static enum err add_observation(struct published *p, const uint8_t *key, const s
         return OK;
     }
     memcpy(o->key, key, KEY_SIZE);
-    o->mod_revision = kv->mod_revision;
+    o->mod_revision = mod_revision;
     p->observation_count++;
     return OK;
 }
 
-enum err published_add(struct published *p, struct bytes zone, const struct kv *kv)
+enum err published_add(struct published *p, struct bytes zone, struct bytes key_text,
+                       struct bytes value, int64_t mod_revision)
 {
     struct registry_key key;
-    registry_key_parse(&key, kv->key);
+    registry_key_parse(&key, key_text);
     if (key.type == REGISTRY_KEY_OTHER || !bytes_equal(key.zone, zone))
         return OK;
     if (key.type == REGISTRY_KEY_PEER)
-        return add_peer(p, key.peer, kv->value);
-    return key.type == REGISTRY_KEY_ENDPOINT ? add_observation(p, key.peer, kv) : OK;
+        return add_peer(p, key.peer, value);
+    return key.type == REGISTRY_KEY_ENDPOINT ? add_observation(p, key.peer, value, mod_revision)
+                                             : OK;
 }
 
 static int compare_peers(const void *a, const void *b)

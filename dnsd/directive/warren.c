@@ -11,6 +11,7 @@
 #include "dnsd/directives.h"
 #include "dnsd/gotext.h"
 #include "dnsd/query.h"
+#include "dnsd/zone_devices.h"
 #include "dnsd/zone_feed.h"
 
 #include <stdlib.h>
@@ -25,17 +26,13 @@ enum {
 
 static const char name[] = "warren";
 
-struct warren_device {
-    struct zone_device_config config;
-    struct zone_device *running; /* from the instance's start on */
-};
-
 struct warren_zone {
     struct dns_name_buf zone_name;
     struct zone_feed *feed;
-    struct warren_device *devices; /* in the instance's arena */
+    struct zone_device *devices; /* in the instance's arena */
     size_t device_count;
     int64_t expire_s; /* of idle observations */
+    struct zone_devices *running;
 };
 
 struct warren {
@@ -95,62 +92,55 @@ static bool is_ready(struct handler *self)
     return true;
 }
 
-/* --- devices ---------------------------------------------------------------------------------- */
-
-/* The one place where observers and syncs begin and end. */
-static enum err start_devices(void *context, struct instance *inst UNUSED, struct strbuf *error)
-{
-    struct warren *w = context;
-    for (size_t i = 0; i < w->zone_count; i++) {
-        struct warren_zone *z = &w->zones[i];
-        for (size_t d = 0; d < z->device_count; d++) {
-            struct warren_device *device = &z->devices[d];
-            device->config.expire_s = z->expire_s;
-            enum err e = zone_device_start(&device->running, z->feed, &device->config);
-            if (e == OK)
-                continue;
-            strbuf_add_format(error, "plugin/warren: device %s: %s", device->config.device,
-                              err_text(e));
-            return e;
-        }
-    }
-    return OK;
-}
-
-static void end_devices(struct warren *w)
-{
-    for (size_t i = 0; i < w->zone_count; i++) {
-        for (size_t d = 0; d < w->zones[i].device_count; d++) {
-            zone_device_stop(w->zones[i].devices[d].running);
-            w->zones[i].devices[d].running = NULL;
-        }
-    }
-}
-
 static void destroy(struct handler *self)
 {
     struct warren *w = (struct warren *)self;
-    end_devices(w); /* here, and not in a stop hook, which may run on another thread */
-    for (size_t i = 0; i < w->zone_count; i++)
+    for (size_t i = 0; i < w->zone_count; i++) {
+        zone_devices_stop(w->zones[i].running);
         zone_feed_close(w->zones[i].feed);
+    }
     free(w->zones);
     free(w);
 }
 
+/* --- devices ---------------------------------------------------------------------------------- */
+
+static bool feed_is_loaded(const void *context)
+{
+    return zone_feed_is_loaded(context);
+}
+
+static enum err start_devices(struct warren_zone *z, const struct dnsd *dnsd)
+{
+    struct zone_devices_config config = {
+        .loop = dnsd->loop,
+        .store = dnsd->store,
+        .zone = zone_feed_zone(z->feed),
+        .zone_name = zone_feed_name(z->feed),
+        .is_loaded = feed_is_loaded,
+        .context = z->feed,
+        .data_dir = dnsd->data_dir,
+        .expire_s = z->expire_s,
+        .devices = z->devices,
+        .device_count = z->device_count,
+    };
+    return z->device_count > 0 ? zone_devices_start(&z->running, &config) : OK;
+}
+
 /* --- set-up ----------------------------------------------------------------------------------- */
 
-static enum err parse_device(struct setup *s, struct warren_zone *z, struct warren_device **out,
+static enum err parse_device(struct setup *s, struct warren_zone *z, struct zone_device **out,
                              const struct setup_args *args, struct strbuf *why)
 {
-    struct warren_device *d = z->devices;
-    while (d < z->devices + z->device_count && strcmp(d->config.device, args->items[0]) != 0)
+    struct zone_device *d = z->devices;
+    while (d < z->devices + z->device_count && strcmp(d->device, args->items[0]) != 0)
         d++;
     *out = d;
     if (d < z->devices + z->device_count)
         return OK;
     if (z->device_count == WARREN_MAX_DEVICES)
         return core_error(&s->cursor, why, "more than %d devices in one zone", WARREN_MAX_DEVICES);
-    *d = (struct warren_device){.config = {.device = args->items[0]}};
+    *d = (struct zone_device){.device = args->items[0]};
     z->device_count++;
     return OK;
 }
@@ -158,34 +148,34 @@ static enum err parse_device(struct setup *s, struct warren_zone *z, struct warr
 static enum err parse_observe(struct setup *s, struct warren_zone *z, struct strbuf *why)
 {
     struct setup_args args;
-    struct warren_device *d;
+    struct zone_device *d;
     enum err e = setup_args_read(s, &args);
     if (e == OK && args.count != 1)
         e = core_arg_error(&s->cursor, why);
     if (e == OK)
         e = parse_device(s, z, &d, &args, why);
-    if (e == OK && d->config.is_observed)
-        e = core_error(&s->cursor, why, "%s is observed twice", d->config.device);
+    if (e == OK && d->is_observed)
+        e = core_error(&s->cursor, why, "%s is observed twice", d->device);
     if (e == OK)
-        d->config.is_observed = true;
+        d->is_observed = true;
     return e;
 }
 
 static enum err parse_sync(struct setup *s, struct warren_zone *z, struct strbuf *why)
 {
     struct setup_args args;
-    struct warren_device *d;
+    struct zone_device *d;
     enum err e = setup_args_read(s, &args);
     if (e == OK && (args.count == 0 || args.count > 2 ||
                     (args.count == 2 && strcmp(args.items[1], "adopt") != 0)))
         e = core_arg_error(&s->cursor, why);
     if (e == OK)
         e = parse_device(s, z, &d, &args, why);
-    if (e == OK && d->config.is_synced)
-        e = core_error(&s->cursor, why, "%s is synced twice", d->config.device);
+    if (e == OK && d->is_synced)
+        e = core_error(&s->cursor, why, "%s is synced twice", d->device);
     if (e == OK) {
-        d->config.is_synced = true;
-        d->config.adopt = args.count == 2;
+        d->is_synced = true;
+        d->adopt = args.count == 2;
     }
     return e;
 }
@@ -289,6 +279,8 @@ static enum err parse(struct setup *s, struct warren *w, struct strbuf *why)
     }
     while (e == OK && core_next(&s->cursor))
         e = parse_zone(s, w, why);
+    for (size_t i = 0; e == OK && i < w->zone_count; i++)
+        e = start_devices(&w->zones[i], instance_dnsd(s->instance));
     return e;
 }
 
@@ -306,8 +298,5 @@ enum err directive_warren_setup(struct setup *s)
         return setup_fail(s, name, e, &why);
     }
     strbuf_fini(&why);
-    e = setup_add_handler(s, name, &w->handler);
-    if (e == OK)
-        e = instance_on_start(s->instance, start_devices, w);
-    return e;
+    return setup_add_handler(s, name, &w->handler);
 }

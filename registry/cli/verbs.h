@@ -32,11 +32,12 @@ VERB(zone_set);
 VERB(zone_delete);
 VERB(verb_import);
 VERB(verb_export);
+VERB(verb_sync);
 #undef VERB
 
 extern struct flag put_flags[], get_flags[], del_flags[], txn_flags[], watch_flags[],
     compaction_flags[], timetolive_flags[], keep_alive_flags[], endpoint_flags[], hashkv_flags[],
     peer_add_flags[], peer_flags[], zone_flags[], zone_delete_flags[], import_flags[],
-    export_flags[];
+    export_flags[], sync_flags[];
 
 #endif

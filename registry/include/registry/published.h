@@ -7,7 +7,6 @@
 #ifndef WARREN_REGISTRY_PUBLISHED_H
 #define WARREN_REGISTRY_PUBLISHED_H
 
-#include "registry/kv.h"
 #include "registry/peer.h"
 
 enum {
@@ -40,7 +39,8 @@ struct published {
 void published_init(struct published *p);
 void published_fini(struct published *p);
 /* Takes one key of zone ZONE; others are passed over. ERR_NO_MEMORY. */
-enum err published_add(struct published *p, struct bytes zone, const struct kv *kv) MUST_CHECK;
+enum err published_add(struct published *p, struct bytes zone, struct bytes key, struct bytes value,
+                       int64_t mod_revision) MUST_CHECK;
 /* Sorts the peers and chooses their endpoints; once, after the last key. */
 void published_finish(struct published *p);
 

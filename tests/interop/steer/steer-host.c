@@ -53,7 +53,8 @@ struct collector {
 static void collect(void *context, const struct kv *kv)
 {
     struct collector *c = context;
-    if (published_add(&c->published, bytes_of_str(c->zone), kv) != OK)
+    if (published_add(&c->published, bytes_of_str(c->zone), kv->key, kv->value, kv->mod_revision) !=
+        OK)
         die("no memory");
 }
 

@@ -144,6 +144,19 @@ static void clear_empties_but_keeps_the_memory(void **state)
     assert_null(d.peers);
 }
 
+static void a_peer_is_alive_for_180_s_after_its_handshake(void **state)
+{
+    (void)state;
+    struct wg_peer peer = {.last_handshake_sec = 0};
+    assert_int_equal(wg_peer_liveness(&peer, 5000), WG_NEVER);
+    peer.last_handshake_nsec = 1;
+    assert_int_equal(wg_peer_liveness(&peer, 5000), WG_SILENT);
+    peer.last_handshake_sec = 1000;
+    assert_int_equal(wg_peer_liveness(&peer, 1000 + WG_SESSION_S - 1), WG_ALIVE);
+    assert_int_equal(wg_peer_liveness(&peer, 1000 + WG_SESSION_S), WG_SILENT);
+    assert_int_equal(wg_peer_liveness(&peer, 10), WG_ALIVE); /* the clock was set back */
+}
+
 static void equal_devices_publish_the_same(void **state)
 {
     struct wg_device a, b;
@@ -279,6 +292,7 @@ int main(void)
         cmocka_unit_test(growth_keeps_every_peer),
         cmocka_unit_test(beyond_the_bounds_is_a_limit_error),
         cmocka_unit_test(clear_empties_but_keeps_the_memory),
+        cmocka_unit_test(a_peer_is_alive_for_180_s_after_its_handshake),
         cmocka_unit_test(equal_devices_publish_the_same),
         cmocka_unit_test(counters_and_handshakes_are_not_published),
         cmocka_unit_test(every_published_change_is_seen),

@@ -1,6 +1,6 @@
 /* steer_sync over a fake device and a fake zone: what is set, how soon, and what is remembered. */
 #include "base/wg.h"
-#include "dnsd/steer.h"
+#include "dnsd/zone_devices.h"
 #include "fake_uapi.h"
 
 #include <dirent.h>
@@ -27,7 +27,14 @@ struct zones_warren {
     uint8_t keys[MAX_PEERS][KEY_SIZE];
     struct ip_prefix ips[MAX_PEERS];
     size_t count;
+    int64_t revision;
+    bool is_loaded;
 };
+
+int64_t zones_warren_revision(const struct zones_warren *z)
+{
+    return z->revision;
+}
 
 void zones_warren_each_peer(const struct zones_warren *z,
                             bool (*each)(void *context, const struct zones_warren_peer_view *peer),
@@ -345,6 +352,46 @@ static void a_stop_waits_for_a_hung_device_no_longer_than_it_must(void **state)
     assert_true(uv_hrtime() - begin < UINT64_C(1000000000));
 }
 
+static bool zone_is_loaded(const void *context)
+{
+    const struct zones_warren *z = context;
+    return z->is_loaded;
+}
+
+static void devices_of_a_zone_follow_its_revision_once_it_is_loaded(void **state)
+{
+    struct world *w = *state;
+    struct zone_devices *devices;
+    struct zone_device device = {.device = w->name, .is_synced = true};
+    struct zone_devices_config config = {.loop = &w->loop,
+                                         .zone = &w->zone,
+                                         .zone_name = "wg.example.",
+                                         .is_loaded = zone_is_loaded,
+                                         .context = &w->zone,
+                                         .devices = &device,
+                                         .device_count = 1};
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", -1);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.9:9", "");
+    assert_int_equal(zone_devices_start(&devices, &config), OK);
+    turn(w, 200);
+    assert_int_equal(fake_uapi_set_count(w->fake), 0);
+    w->zone.is_loaded = true; /* without any change of the revision */
+    (void)await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.9:9", -1);
+    device_set(w);
+    turn(w, 200);
+    w->zone.peers[0].endpoint.port = 10;
+    turn(w, 200);
+    assert_int_equal(fake_uapi_set_count(w->fake), 1);
+    w->zone.revision++;
+    assert_true(await_set(w, 2, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:10\n\n") <
+                100);
+    zone_devices_stop(devices);
+}
+
 static void a_stop_at_any_moment_is_clean(void **state)
 {
     struct world *w = *state;
@@ -372,6 +419,7 @@ int main(void)
         TEST(a_refusing_device_is_not_hammered_and_the_others_are_set),
         TEST(many_changes_make_few_rounds),
         TEST(a_stop_waits_for_a_hung_device_no_longer_than_it_must),
+        TEST(devices_of_a_zone_follow_its_revision_once_it_is_loaded),
         TEST(a_stop_at_any_moment_is_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

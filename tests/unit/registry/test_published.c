@@ -20,10 +20,9 @@ static const uint8_t *key_of(uint8_t n)
 
 static void add(struct published *p, const struct strbuf *key, const char *value, int64_t revision)
 {
-    struct kv kv = {.key = bytes_of(key->data, key->size),
-                    .value = bytes_of_str(value),
-                    .mod_revision = revision};
-    assert_int_equal(published_add(p, bytes_of_str(ZONE), &kv), OK);
+    assert_int_equal(published_add(p, bytes_of_str(ZONE), bytes_of(key->data, key->size),
+                                   bytes_of_str(value), revision),
+                     OK);
 }
 
 static void peer(struct published *p, const char *zone, uint8_t n, const char *value)
