@@ -275,7 +275,9 @@ enum err node_stage_more(struct node *n, const struct journal_effect *effects, s
 
 void node_read(struct node *n, void (*done)(void *context, enum err outcome), void *context)
 {
-    done(context, n->is_halted || n->is_destroyed ? ERR_REFUSED : OK);
+    /* A halted voter reads on: it is alone, and what it does not know of was acknowledged to
+     * nobody. */
+    done(context, n->is_destroyed ? ERR_REFUSED : OK);
 }
 
 void node_status(const struct node *n, struct node_status *out)

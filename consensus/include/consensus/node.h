@@ -81,7 +81,7 @@ enum err node_stage_more(struct node *n, const struct journal_effect *effects,
                          size_t count) MUST_CHECK;
 
 /* Calls DONE when a read of the machine's state, made within DONE, is linearizable: at once for a
- * single voter. ERR_REFUSED: no leader. May call DONE before it returns. */
+ * single voter, halted or not. ERR_REFUSED: no leader. May call DONE before it returns. */
 void node_read(struct node *n, void (*done)(void *context, enum err outcome), void *context);
 
 struct node_status {

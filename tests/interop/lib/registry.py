@@ -214,5 +214,8 @@ def keep(folder, data, name):
         return ""
     target = os.path.join(folder, name)
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(data, target)
+    if os.path.isdir(data):
+        shutil.copytree(data, target)
+    else:
+        shutil.copy(data, target)
     return "\nkept: " + target

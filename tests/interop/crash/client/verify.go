@@ -21,6 +21,7 @@ type verifyRequest struct {
 	Keys    int     `json:"keys"`    // revisions whose own keys are read at that revision
 	Keep    bool    `json:"keep"`    // take what is found for the truth from now on
 	Limit   float64 `json:"limit_s"`
+	Settle  bool    `json:"settle"` // the server was not restarted: what nobody waited for may still happen
 }
 
 type verifyReply struct {
@@ -323,6 +324,15 @@ func verify(h *history, c *clientv3.Client, req verifyRequest) verifyReply {
 		return reply
 	}
 	top := first.Header.Revision
+	for settled := !req.Settle; !settled && ctx.Err() == nil; {
+		time.Sleep(300 * time.Millisecond)
+		again, err := c.Get(ctx, "no such key")
+		if err != nil {
+			v.complain("a range: %v", err)
+			return reply
+		}
+		settled, top = again.Header.Revision == top, again.Header.Revision
+	}
 	floor := v.where()
 	reply.Revision, reply.Floor, reply.Expected = top, floor, h.top
 	if floor > 1 {
