@@ -126,9 +126,11 @@ static enum err inspect_mark(const struct folder *f, struct database_look *look,
         return OK;
     }
     if (e != OK) {
-        strbuf_add_format(error, "%s: %s\n", f->mark, err_text(e));
+        strbuf_add_format(error, "%s: cannot be read: %s; check its owner and mode\n", f->mark,
+                          err_text(e));
         return e;
     }
+    look->mark = mark;
     if (!mark.has_wal)
         return OK;
     if (look->wal.verdict == WAL_EMPTY)
@@ -265,17 +267,21 @@ static const char *const pragmas[] = {
     [DATABASE_CHECK] = CHECK_PRAGMAS,
 };
 
+void database_keep_wal(struct tables *t)
+{
+    int keep = 1;
+    (void)sqlite3_db_config(t->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_file_control(t->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+}
+
 enum err database_open(struct tables *out, const struct folder *f, const char *vfs,
                        enum database_use use, struct strbuf *error)
 {
     int flags = use == DATABASE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     struct tables t;
     enum err e = open_tables(&t, f->database, vfs, flags);
-    if (e == OK && use == DATABASE_CHECK) {
-        int keep = 1;
-        (void)sqlite3_db_config(t.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        (void)sqlite3_file_control(t.db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
-    }
+    if (e == OK && use == DATABASE_CHECK)
+        database_keep_wal(&t);
     if (e == OK)
         e = set_up(&t, pragmas[use]);
     if (e != OK) {
@@ -287,8 +293,49 @@ enum err database_open(struct tables *out, const struct folder *f, const char *v
     return OK;
 }
 
-enum err database_verify(struct tables *t, const struct folder *f, struct tables_state *state,
-                         struct strbuf *error)
+/* The mark outlives its database where somebody puts another one in its place. */
+static enum err refuse_stranger(const struct folder *f, struct strbuf *error, const char *what)
+{
+    strbuf_add_format(
+        error,
+        "%s: %s; nothing was changed. Move it away and put the database back that was "
+        "here, with its -wal if it had one. If this one is here on purpose, restored "
+        "from a backup, remove %s and start again\n",
+        f->database, what, f->mark);
+    return ERR_MALFORMED;
+}
+
+static enum err verify_mark(struct tables *t, const struct folder *f, const struct mark *mark,
+                            const struct tables_state *state, struct strbuf *error)
+{
+    uint64_t cluster = 0, member = 0;
+    char what[160];
+    enum err e = tables_get_member(t, &cluster, &member);
+    if (e != OK && e != ERR_NOT_FOUND) {
+        database_explain(t, f, e, error);
+        return e;
+    }
+    bool was_named = mark->cluster_id != 0 || mark->member_id != 0;
+    if (was_named && e == ERR_NOT_FOUND)
+        return refuse_stranger(f, error, "is empty, though this data directory was in use");
+    if (was_named && (mark->cluster_id != cluster || mark->member_id != member)) {
+        (void)snprintf(what, sizeof(what),
+                       "is of member %" PRIx64 " in cluster %" PRIx64
+                       ", but this data directory is of member %" PRIx64 " in cluster %" PRIx64,
+                       member, cluster, mark->member_id, mark->cluster_id);
+        return refuse_stranger(f, error, what);
+    }
+    if (state->transaction < mark->transaction) {
+        (void)snprintf(what, sizeof(what),
+                       "has %" PRIu64 " transactions with its WAL, but %" PRIu64 " were durable",
+                       state->transaction, mark->transaction);
+        return refuse_stranger(f, error, what);
+    }
+    return OK;
+}
+
+enum err database_verify(struct tables *t, const struct folder *f, const struct mark *mark,
+                         struct tables_state *state, struct strbuf *error)
 {
     struct tables_state found;
     enum err e = tables_check_schema(t);
@@ -302,6 +349,8 @@ enum err database_verify(struct tables *t, const struct folder *f, struct tables
         database_explain(t, f, e, error);
         return e;
     }
-    *state = found;
-    return OK;
+    e = verify_mark(t, f, mark, &found, error);
+    if (e == OK)
+        *state = found;
+    return e;
 }

@@ -15,6 +15,7 @@ struct database_look {
     bool is_new;           /* there is no database, nor a trace of one */
     struct wal_report wal; /* of a WAL that is there */
     bool mark_is_damaged;  /* and ignored */
+    struct mark mark;      /* all zero without one */
 };
 
 /* ERR_MALFORMED: damage, ERR_UNSUPPORTED is reported so, too; ERR_PERMISSION, ERR_IO. */
@@ -30,9 +31,12 @@ enum database_use {
 };
 enum err database_open(struct tables *out, const struct folder *f, const char *vfs,
                        enum database_use use, struct strbuf *error) MUST_CHECK;
-/* Schema, pages, hard_state, the whole log. */
-enum err database_verify(struct tables *t, const struct folder *f, struct tables_state *state,
-                         struct strbuf *error) MUST_CHECK;
+/* Schema, pages, hard_state, the whole log, and that it is the database that the mark is of. */
+enum err database_verify(struct tables *t, const struct folder *f, const struct mark *mark,
+                         struct tables_state *state, struct strbuf *error) MUST_CHECK;
+
+/* The close of T, the last connection, leaves database and WAL as they are. */
+void database_keep_wal(struct tables *t);
 
 /* Adds the line for the last failure of T, which had the outcome E, and what to do. */
 void database_explain(const struct tables *t, const struct folder *f, enum err e,

@@ -68,15 +68,42 @@ static enum err check_folder(const char *path, struct strbuf *error)
     return ERR_INVALID;
 }
 
+static enum err check_file(const char *path, struct strbuf *error)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+        return OK; /* what cannot be looked at is told by who opens it */
+    strbuf_add_format(
+        error,
+        "%s: is not a file but %s; move it away, and where the file was lost with it, "
+        "restore the data directory from a backup\n",
+        path, S_ISDIR(st.st_mode) ? "a folder" : "something else");
+    return ERR_INVALID;
+}
+
+static enum err check_files(const struct folder *f, struct strbuf *error)
+{
+    const char *const files[] = {f->lock,  f->database, f->wal,    f->wal_index,
+                                 f->fresh, f->mark,     f->reserve};
+    enum err e = OK;
+    for (size_t i = 0; i < ARRAY_COUNT(files) && e == OK; i++)
+        e = check_file(files[i], error);
+    return e;
+}
+
 static enum err take_lock(struct folder *f, struct strbuf *error)
 {
     f->lock_fd = open(f->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->lock_fd < 0)
-        return fail(error, f->lock, errno, "the data directory has to be writable for this user");
+        return fail(
+            error, f->lock, errno,
+            "this user has to be able to write it and the data directory; check their owner "
+            "and mode");
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return OK;
     if (errno != EWOULDBLOCK)
-        return fail(error, f->lock, errno, "cannot lock the data directory");
+        return fail(error, f->lock, errno,
+                    "cannot lock the data directory; use a file system that has locks");
     strbuf_add_format(error, "%s: another process uses this data directory; stop it first\n",
                       f->lock);
     return ERR_EXISTS;
@@ -87,12 +114,13 @@ static bool name_files(struct folder *f, const char *path)
     f->path = strdup(path);
     f->database = join(path, "warren.db");
     f->wal = join(path, "warren.db-wal");
+    f->wal_index = join(path, "warren.db-shm");
     f->mark = join(path, "warren.mark");
     f->fresh = join(path, "warren.db.new");
     f->reserve = join(path, "reserve");
     f->lock = join(path, "lock");
     return f->path != NULL && f->database != NULL && f->wal != NULL && f->mark != NULL &&
-           f->fresh != NULL && f->reserve != NULL && f->lock != NULL;
+           f->wal_index != NULL && f->fresh != NULL && f->reserve != NULL && f->lock != NULL;
 }
 
 enum err folder_open(struct folder *out, const char *path, bool make, struct strbuf *error)
@@ -103,6 +131,8 @@ enum err folder_open(struct folder *out, const char *path, bool make, struct str
         e = make_folder(path, error);
     if (e == OK)
         e = check_folder(path, error);
+    if (e == OK)
+        e = check_files(&f, error);
     if (e == OK)
         e = take_lock(&f, error);
     if (e != OK) {
@@ -120,6 +150,7 @@ void folder_close(struct folder *f)
     free(f->path);
     free(f->database);
     free(f->wal);
+    free(f->wal_index);
     free(f->mark);
     free(f->fresh);
     free(f->reserve);
@@ -166,6 +197,13 @@ enum err folder_make_reserve(const struct folder *f)
     (void)unlink(f->reserve);
     return error_number == ENOSPC || error_number == EDQUOT ? ERR_NO_SPACE
                                                             : err_from_errno(error_number);
+}
+
+void folder_explain_reserve(const struct folder *f, enum err e, struct strbuf *error)
+{
+    strbuf_add_format(error,
+                      "%s: cannot be made or grown: %s; check its owner and mode, or remove it\n",
+                      f->reserve, err_text(e));
 }
 
 void folder_release_reserve(const struct folder *f)

@@ -11,6 +11,8 @@
 
 enum {
     HEALTH_INTERVAL_MS = 1000, /* how often free space is looked at */
+    HEALTH_SIZE = 1 << 20,     /* and behind how many bytes of our own, which may be faster */
+    OPEN_SIZE = 1 << 20,       /* what SQLite may need to open a database: its index of the WAL */
     HANDLE_COUNT = 4,
 };
 
@@ -46,9 +48,12 @@ struct journal {
     unsigned open_handles;
 
     bool is_low;
+    uint64_t size_since_look; /* bytes written since free space was looked at */
     enum journal_health told;
     void (*health_fn)(void *context, enum journal_health health);
     void *health_context;
+    void (*commit_fn)(void *context, double seconds);
+    void *commit_context;
     char failure[300];
     struct journal_stats stats;
 };
@@ -94,8 +99,15 @@ void journal_on_health(struct journal *j, void (*fn)(void *context, enum journal
     j->health_context = context;
 }
 
+void journal_on_commit(struct journal *j, void (*fn)(void *context, double seconds), void *context)
+{
+    j->commit_fn = fn;
+    j->commit_context = context;
+}
+
 static void look_at_space(struct journal *j)
 {
+    j->size_since_look = 0;
     uint64_t space = folder_free_space(&j->folder);
     j->is_low = space < j->free_space_floor;
     /* The reserve comes back only where it does not make the disk low again. */
@@ -106,6 +118,14 @@ static void look_at_space(struct journal *j)
 
 /* --- giving jobs to the writer ---------------------------------------------------------------- */
 
+static size_t size_of_entries(const struct queued_write *q)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < q->entry_count; i++)
+        size += q->entries[i].data.size;
+    return size;
+}
+
 /* The longest run of the queue that one transaction takes. */
 static void take_queue(struct journal *j)
 {
@@ -114,9 +134,7 @@ static void take_queue(struct journal *j)
     struct queued_write **end = &j->queue;
     while (*end != NULL) {
         const struct queued_write *q = *end;
-        size_t more = 0;
-        for (size_t i = 0; i < q->entry_count; i++)
-            more += q->entries[i].data.size;
+        size_t more = size_of_entries(q);
         if (end != &j->queue && (entries + q->entry_count > JOURNAL_MAX_BATCH_ENTRIES ||
                                  size + more > JOURNAL_MAX_BATCH_SIZE))
             break;
@@ -201,19 +219,14 @@ static void dispatch_later(struct journal *j)
 
 static void count_commit(struct journal *j)
 {
-    double seconds = (double)j->job.seconds_ns / 1e9;
     j->stats.commits++;
-    j->stats.commit_seconds_sum += seconds;
-    for (const struct queued_write *q = j->running; q != NULL; q = q->next)
+    j->size_since_look += overlay_size(j->taken);
+    for (const struct queued_write *q = j->running; q != NULL; q = q->next) {
         j->stats.committed_entries += q->entry_count;
-    size_t bucket = 0;
-    double bound = 0.001;
-    while (bucket < ARRAY_COUNT(j->stats.commit_buckets) && seconds > bound) {
-        bucket++;
-        bound *= 2;
+        j->size_since_look += size_of_entries(q);
     }
-    if (bucket < ARRAY_COUNT(j->stats.commit_buckets))
-        j->stats.commit_buckets[bucket]++;
+    if (j->commit_fn != NULL && !j->is_closing)
+        j->commit_fn(j->commit_context, (double)j->job.seconds_ns / 1e9);
 }
 
 static void answer(struct queued_write *list, enum err outcome)
@@ -247,6 +260,8 @@ static void finish_job(struct journal *j)
     } else
         j->is_dead = true; /* `taken` stays: reads go on to consult it */
     j->running = NULL;
+    if (j->size_since_look >= HEALTH_SIZE)
+        look_at_space(j);
     tell_health(j);
     answer(list, outcome);
     if (j->is_dead)
@@ -519,12 +534,25 @@ static enum err read_start(struct journal *j, struct strbuf *error)
 static enum err begin_run(struct journal *j, const char *vfs, struct strbuf *error)
 {
     struct writer *w = &j->writer;
+    w->state = j->loaded;
+    w->cluster_id = j->start.cluster_id;
+    w->member_id = j->start.member_id;
     enum err e = mark_open(&w->mark, vfs, j->folder.mark);
-    if (e == OK)
-        e = writer_empty_wal(w);
+    if (e != OK) {
+        strbuf_add_format(error,
+                          "%s: cannot be opened for writing: %s; check its owner and mode, and "
+                          "those of the data directory\n",
+                          j->folder.mark, err_text(e));
+        return e;
+    }
+    e = writer_empty_wal(w);
     if (e == ERR_NO_SPACE && folder_has(j->folder.reserve)) {
         folder_release_reserve(&j->folder);
         e = writer_empty_wal(w);
+    }
+    if (e == ERR_NO_SPACE) { /* all can be read; it is written to once there is space */
+        w->has_old_wal = true;
+        return OK;
     }
     if (e != OK)
         database_explain(&w->tables, &j->folder, e, error);
@@ -537,10 +565,12 @@ static enum err open_database(struct journal *j, const char *vfs, struct strbuf 
     enum err e = database_inspect(&look, &j->folder, error);
     if (e == OK && look.is_new)
         e = database_create(&j->folder, vfs, error);
+    if (folder_free_space(&j->folder) < OPEN_SIZE)
+        folder_release_reserve(&j->folder);
     if (e == OK)
         e = database_open(&j->writer.tables, &j->folder, vfs, DATABASE_WRITE, error);
     if (e == OK)
-        e = database_verify(&j->writer.tables, &j->folder, &j->loaded, error);
+        e = database_verify(&j->writer.tables, &j->folder, &look.mark, &j->loaded, error);
     if (e == OK)
         e = read_start(j, error);
     if (e == OK)
@@ -549,9 +579,11 @@ static enum err open_database(struct journal *j, const char *vfs, struct strbuf 
         e = database_open(&j->reader, &j->folder, vfs, DATABASE_READ, error);
     if (e != OK)
         return e;
+    if (j->writer.has_old_wal)
+        return OK; /* that needs the space first */
     e = folder_make_reserve(&j->folder);
     if (e != OK && e != ERR_NO_SPACE)
-        strbuf_add_format(error, "%s: cannot be made: %s\n", j->folder.reserve, err_text(e));
+        folder_explain_reserve(&j->folder, e, error);
     return e == ERR_NO_SPACE ? OK : e;
 }
 
@@ -606,7 +638,6 @@ static enum err start_threads(struct journal *j, uv_loop_t *loop, struct strbuf 
     enum err e = open_handles(j, loop);
     j->writer.folder = &j->folder;
     j->writer.wake_loop = &j->wake;
-    j->writer.state = j->loaded;
     if (e == OK)
         e = writer_start(&j->writer);
     if (e != OK)
@@ -634,6 +665,8 @@ enum err journal_open(struct journal **out, const struct journal_config *config,
     if (e == OK)
         e = start_threads(j, config->loop, error);
     if (e != OK) {
+        if (j->writer.tables.db != NULL) /* what was refused stays as it is */
+            database_keep_wal(&j->writer.tables);
         close_files(j);
         if (j->open_handles > 0)
             close_handles(j);
@@ -707,11 +740,8 @@ void journal_close(struct journal *j)
     bool is_sound = journal_health(j) != JOURNAL_HALTED;
     if (j->reader.db != NULL)
         tables_close(&j->reader);
-    if (!is_sound || writer_empty_wal(&j->writer) != OK) {
-        int keep = 1;
-        (void)sqlite3_db_config(j->writer.tables.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        (void)sqlite3_file_control(j->writer.tables.db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
-    }
+    if (!is_sound || writer_empty_wal(&j->writer) != OK)
+        database_keep_wal(&j->writer.tables);
     close_files(j);
     close_handles(j);
 }

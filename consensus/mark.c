@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 enum {
-    MARK_SIZE = 32,
+    MARK_SIZE = 64, /* within one sector */
     SUM_AT = MARK_SIZE - 4,
 };
 
-static const uint8_t magic[8] = "WRNMARK1";
+static const uint8_t magic[8] = "WRNMARK2";
 
 struct mark_file {
     char *path; /* the VFS keeps a pointer to it */
@@ -35,7 +35,7 @@ static uint64_t get(const uint8_t *at, size_t size)
     return n;
 }
 
-/* Magic, has_wal, 3 zero bytes, salts, frames, checksum. */
+/* Magic, has_wal, 3 zero bytes, salts, frames, cluster, member, transaction, zeros, checksum. */
 static void encode(uint8_t out[static MARK_SIZE], const struct mark *m)
 {
     memset(out, 0, MARK_SIZE);
@@ -44,6 +44,9 @@ static void encode(uint8_t out[static MARK_SIZE], const struct mark *m)
     put(out + 12, m->salts[0], 4);
     put(out + 16, m->salts[1], 4);
     put(out + 20, m->frame_count, 8);
+    put(out + 28, m->cluster_id, 8);
+    put(out + 36, m->member_id, 8);
+    put(out + 44, m->transaction, 8);
     put(out + SUM_AT, crc32c(0, out, SUM_AT), 4);
 }
 
@@ -56,6 +59,9 @@ static bool decode(struct mark *out, const uint8_t in[static MARK_SIZE])
         .has_wal = in[8] != 0,
         .salts = {(uint32_t)get(in + 12, 4), (uint32_t)get(in + 16, 4)},
         .frame_count = get(in + 20, 8),
+        .cluster_id = get(in + 28, 8),
+        .member_id = get(in + 36, 8),
+        .transaction = get(in + 44, 8),
     };
     return true;
 }

@@ -3,8 +3,10 @@
  * A small file beside the database, overwritten without a sync after each commit. A mark that a
  * power cut left behind says less than is true, never more, so a WAL that holds less than the mark
  * says was damaged: also where its last transaction was, or where all of it is gone, which SQLite
- * takes for a crash and for a clean end. It has a checksum; a damaged mark says nothing. Its being
- * there says that there was a database. Written through the VFS, so that the fault tests see it. */
+ * takes for a crash and for a clean end. It also says whose database it lies beside, and how many
+ * transactions that had: one that belongs to another member, or has fewer, was put there by
+ * somebody. It has a checksum; a damaged mark says nothing. Its being there says that there was a
+ * database. Written through the VFS, so that the fault tests see it. */
 #ifndef WARREN_CONSENSUS_MARK_H
 #define WARREN_CONSENSUS_MARK_H
 
@@ -19,6 +21,9 @@ struct mark {
     bool has_wal; /* transactions are in the WAL alone; false: the database is complete */
     uint32_t salts[2];
     uint64_t frame_count; /* of a log with these salts, durable */
+    uint64_t cluster_id;  /* both 0: the database had no identity yet */
+    uint64_t member_id;
+    uint64_t transaction; /* the database's number of transactions, durable */
 };
 
 struct mark_file;

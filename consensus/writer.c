@@ -77,6 +77,14 @@ static enum err read_salts(struct writer *w, uint32_t salts[static 2])
     return OK;
 }
 
+/* Whose database the mark is of, and how much it has, by what is durable now. */
+static void describe_database(const struct writer *w, struct mark *out)
+{
+    out->cluster_id = w->cluster_id;
+    out->member_id = w->member_id;
+    out->transaction = w->state.transaction;
+}
+
 /* After a commit: says that it is durable. Synced where the WAL begins to hold what the database
  * does not. */
 static enum err note_commit(struct writer *w)
@@ -87,6 +95,7 @@ static enum err note_commit(struct writer *w)
         return e;
     next.frame_count = w->wal_frames;
     next.has_wal = true;
+    describe_database(w, &next);
     bool sync = !w->marked.has_wal;
     e = mark_write(w->mark, &next, sync);
     if (e == ERR_NO_SPACE && !sync)
@@ -111,7 +120,8 @@ static enum err checkpoint(struct writer *w, int mode, bool *is_complete)
     return tables_err(code);
 }
 
-enum err writer_empty_wal(struct writer *w)
+/* IS_NEW: no reader held the old one meanwhile. */
+static enum err empty_wal(struct writer *w, bool *is_new)
 {
     bool is_complete;
     enum err e = checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, &is_complete);
@@ -121,8 +131,27 @@ enum err writer_empty_wal(struct writer *w)
         return e;
     /* The database is complete: said before the WAL goes away. */
     w->marked = (struct mark){0};
+    describe_database(w, &w->marked);
     e = mark_write(w->mark, &w->marked, true);
-    return e == OK ? checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, &is_complete) : e;
+    return e == OK ? checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, is_new) : e;
+}
+
+enum err writer_empty_wal(struct writer *w)
+{
+    bool is_new;
+    return empty_wal(w, &is_new);
+}
+
+/* What the open had no space for. ERR_NO_MEMORY: a reader was in the way, try again. */
+static enum err empty_old_wal(struct writer *w)
+{
+    bool is_new = false;
+    enum err e = empty_wal(w, &is_new);
+    if (e == ERR_EXISTS || (e == OK && !is_new))
+        return ERR_NO_MEMORY;
+    if (e == OK)
+        w->has_old_wal = false;
+    return e;
 }
 
 /* Bounds the WAL, after the job is answered. */
@@ -229,6 +258,8 @@ enum err writer_put_member(struct writer *w, uint64_t cluster, uint64_t member)
         e = tables_run(t, SQL_COMMIT);
     if (e == OK) {
         w->state = next;
+        w->cluster_id = cluster;
+        w->member_id = member;
         return note_commit(w);
     }
     (void)sqlite3_exec(t->db, "ROLLBACK", NULL, NULL, NULL);
@@ -237,6 +268,11 @@ enum err writer_put_member(struct writer *w, uint64_t cluster, uint64_t member)
 
 static enum err attempt(struct writer *w, const struct job *job)
 {
+    if (w->has_old_wal) {
+        enum err e = empty_old_wal(w);
+        if (e != OK)
+            return e;
+    }
     if (!w->committed) {
         enum err e = transact(w, job);
         if (e != OK)
@@ -359,6 +395,8 @@ enum err writer_start(struct writer *w)
     if (error_number != 0)
         return ERR_LIMIT;
     (void)pthread_setname_np(w->thread, "journal");
+    if (w->has_old_wal)
+        set_full(w, true);
     return OK;
 }
 

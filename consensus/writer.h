@@ -46,9 +46,12 @@ struct writer {
     /* Of the thread while it runs. */
     struct tables tables;
     struct tables_state state; /* as it is durable */
+    uint64_t cluster_id;       /* both 0: not named yet */
+    uint64_t member_id;
     struct mark_file *mark;
     struct mark marked;
     uint64_t wal_frames; /* after the last commit */
+    bool has_old_wal;    /* there was no space to empty the last run's: before all else */
     bool committed;      /* the running job's transaction is; its mark may not be */
 
     atomic_bool is_full;
@@ -64,7 +67,7 @@ struct writer {
     char failure[300];
 };
 
-/* TABLES (open for writing), STATE, MARK are taken. */
+/* TABLES (open for writing), STATE, MARK and the ids are taken. */
 enum err writer_start(struct writer *w) MUST_CHECK;
 /* From now on a job on a full disk ends with ERR_CLOSED. */
 void writer_hurry(struct writer *w);
@@ -81,7 +84,8 @@ void writer_failure(struct writer *w, char *out, size_t size);
 enum err writer_put_member(struct writer *w, uint64_t cluster, uint64_t member) MUST_CHECK;
 
 /* Copies the WAL into the database and starts a new one: at the open, before the thread runs, and
- * at the close, behind it. */
+ * at the close, behind it. ERR_NO_SPACE at the open: with `has_old_wal` set, the thread does it
+ * later, and the journal is full until then. */
 enum err writer_empty_wal(struct writer *w) MUST_CHECK;
 
 #endif

@@ -104,6 +104,9 @@ struct handler {
     void (*destroy)(struct handler *self); /* frees SELF */
     /* For /ready: whether the handler can serve; NULL means it has nothing to say. */
     bool (*ready)(struct handler *self);
+    /* What `ready` says may end again: it is asked at every look. Otherwise a handler that was
+     * ready once stays so, as in CoreDNS. */
+    bool ready_may_end;
     struct handler *next; /* set by the server; NULL at the end */
 };
 

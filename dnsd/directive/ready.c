@@ -1,7 +1,8 @@
 /* ready: /ready says OK once every handler that has something to say has been ready.
  *
  * All addresses tell of all blocks that name the directive. A handler that was ready once is not
- * asked again, so /ready does not flap. */
+ * asked again, so /ready does not flap, unless it says that its readiness may end
+ * (handler.ready_may_end). */
 #include "base/log.h"
 #include "dnsd/directive/value.h"
 #include "dnsd/directives.h"
@@ -53,9 +54,10 @@ static void list_waiting(struct ready *r, struct strbuf *out)
     for (struct waiting *w = r->handlers; w != NULL; w = w->next) {
         if (w->handler == NULL)
             continue;
-        if (w->handler->ready(w->handler))
+        bool is_ready = w->handler->ready(w->handler);
+        if (is_ready && !w->handler->ready_may_end)
             w->handler = NULL;
-        else
+        else if (!is_ready)
             names[count++] = w->handler->name;
     }
     qsort(names, count, sizeof(*names), compare_names);

@@ -5,7 +5,8 @@
  * the block is asked for them; any other name goes to the next handler.
  *
  * A zone is there because the Corefile names it: without settings in the registry it has the
- * default ones. Until its first load is complete it answers SERVFAIL and /ready waits for it. */
+ * default ones. Until its first load is complete it answers SERVFAIL and /ready waits for it.
+ * /ready also names it while the registry takes no writes, which ends as that does. */
 #include "zones/warren.h"
 #include "dnsd/directive/value.h"
 #include "dnsd/directives.h"
@@ -13,6 +14,8 @@
 #include "dnsd/query.h"
 #include "dnsd/zone_devices.h"
 #include "dnsd/zone_feed.h"
+
+#include "registry/store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +40,7 @@ struct warren_zone {
 
 struct warren {
     struct handler handler;
+    const struct store *store;
     struct warren_zone *zones;
     size_t zone_count;
 };
@@ -83,9 +87,13 @@ static int serve(struct handler *self, struct query *q)
     return reply.rcode;
 }
 
+/* On another thread. Not ready, too, while the registry takes no writes: what is answered then is
+ * right as far as it goes, but it may be old. */
 static bool is_ready(struct handler *self)
 {
     const struct warren *w = (const struct warren *)self;
+    if (!store_is_writable(w->store))
+        return false;
     for (size_t i = 0; i < w->zone_count; i++)
         if (!zone_feed_is_loaded(w->zones[i].feed))
             return false;
@@ -290,8 +298,9 @@ enum err directive_warren_setup(struct setup *s)
     struct warren *w = calloc(1, sizeof(*w));
     if (w == NULL)
         return setup_fail(s, name, ERR_NO_MEMORY, &why);
-    w->handler =
-        (struct handler){.name = name, .serve = serve, .destroy = destroy, .ready = is_ready};
+    w->handler = (struct handler){
+        .name = name, .serve = serve, .destroy = destroy, .ready = is_ready, .ready_may_end = true};
+    w->store = instance_dnsd(s->instance)->store;
     enum err e = parse(s, w, &why);
     if (e != OK) {
         destroy(&w->handler);

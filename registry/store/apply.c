@@ -295,6 +295,7 @@ static void settled(void *context)
     for (size_t i = s->hook_count; i-- > 0;)
         if (i < s->hook_count)
             s->hooks[i].fn(s->hooks[i].context);
+    store_note_health(s); /* an alarm may have come or gone */
     store_lease_arm(s);
     store_background(s);
 }

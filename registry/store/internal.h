@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/strbuf.h"
 
+#include <stdatomic.h>
 #include <uv.h>
 
 enum {
@@ -59,6 +60,10 @@ struct compaction_mark {
 struct store {
     uv_loop_t *loop;
     struct metrics *metrics;
+    struct metric_series *commit_times[2]; /* NULL without metrics */
+    struct metric_series *health_gauge, *writable_gauge, *stale_gauge;
+    uint64_t stopped_at_ms; /* the loop's time when writes stopped being taken; 0: they are */
+    _Atomic(bool) is_writable;
     struct journal *journal;
     struct node *node;
     struct state *state;
@@ -125,6 +130,8 @@ void store_answer(struct store *s, store_done_fn *done, void *context,
 void store_answer_verdict(struct store *s, store_done_fn *done, void *context, enum verdict v);
 struct pending *store_pending_create(struct store *s, enum store_request_type type,
                                      store_done_fn *done, void *context) MUST_CHECK;
+/* Looks whether writes are taken, for store_is_writable and the gauges. */
+void store_note_health(struct store *s);
 /* Why no client's write is accepted now; VERDICT_OK: they are. */
 enum verdict store_write_verdict(const struct store *s, bool takes_space);
 

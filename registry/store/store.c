@@ -12,6 +12,7 @@
 enum {
     DEFAULT_ELECTION_TIMEOUT_MS = 1000,
     SIZE_CHECK_MS = 1000,
+    COMMIT_BUCKETS = 14, /* 1, 2, 4, ... 8192 ms, as etcd's */
 };
 
 /* --- identity --------------------------------------------------------------------------------- */
@@ -120,6 +121,7 @@ static void raise_no_space(struct store *s, const char *why)
 static void check_space(uv_timer_t *timer)
 {
     struct store *s = timer->data;
+    store_note_health(s);
     struct journal_stats stats;
     journal_stats(s->journal, &stats);
     if (stats.in_use_size > s->quota_size)
@@ -138,6 +140,82 @@ static void on_health(void *context, enum journal_health health)
                  journal_failure(s->journal));
     if (health == JOURNAL_LOW)
         raise_no_space(s, "the file system is nearly full");
+    store_note_health(s);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+/* etcd's two, by which an operator judges a disk. A transaction here is both: its log entries and
+ * their effects share one sync. */
+static enum err make_commit_times(struct store *s)
+{
+    static const char *const names[] = {"etcd_disk_wal_fsync_duration_seconds",
+                                        "etcd_disk_backend_commit_duration_seconds"};
+    static const char *const helps[] = {"The latency distributions of fsync called by WAL.",
+                                        "The latency distributions of commit called by backend."};
+    double bounds[COMMIT_BUCKETS];
+    for (size_t i = 0; i < COMMIT_BUCKETS; i++)
+        bounds[i] = 0.001 * (double)(1u << i);
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        struct metric_family *f = metrics_family(s->metrics, METRIC_HISTOGRAM, names[i], helps[i],
+                                                 NULL, 0, bounds, COMMIT_BUCKETS);
+        s->commit_times[i] = f != NULL ? metric_series(f, NULL) : NULL;
+        if (s->commit_times[i] == NULL)
+            return ERR_NO_MEMORY;
+    }
+    return OK;
+}
+
+static struct metric_series *gauge(struct store *s, const char *name, const char *help)
+{
+    struct metric_family *f =
+        metrics_family(s->metrics, METRIC_GAUGE, name, help, NULL, 0, NULL, 0);
+    return f != NULL ? metric_series(f, NULL) : NULL;
+}
+
+static enum err make_metrics(struct store *s)
+{
+    if (s->metrics == NULL)
+        return OK;
+    s->health_gauge = gauge(s, "warren_journal_health",
+                            "State of the disk: 0 all right, 1 low on space, 2 full, 3 failed and "
+                            "not written to until a restart.");
+    s->writable_gauge =
+        gauge(s, "warren_registry_writable", "Whether puts are taken. 1 if they are, 0 otherwise.");
+    s->stale_gauge = gauge(s, "warren_registry_stale_seconds",
+                           "How old the answers from the registry may be: seconds since puts "
+                           "stopped being taken, 0 while they are.");
+    if (s->health_gauge == NULL || s->writable_gauge == NULL || s->stale_gauge == NULL)
+        return ERR_NO_MEMORY;
+    return make_commit_times(s);
+}
+
+static void on_commit(void *context, double seconds)
+{
+    struct store *s = context;
+    for (size_t i = 0; i < ARRAY_COUNT(s->commit_times); i++)
+        metric_observe(s->commit_times[i], seconds);
+}
+
+void store_note_health(struct store *s)
+{
+    bool is_writable = store_write_verdict(s, true) == VERDICT_OK;
+    if (is_writable)
+        s->stopped_at_ms = 0;
+    else if (s->stopped_at_ms == 0)
+        s->stopped_at_ms = uv_now(s->loop);
+    atomic_store(&s->is_writable, is_writable);
+    if (s->metrics == NULL)
+        return;
+    metric_set(s->health_gauge, (double)journal_health(s->journal));
+    metric_set(s->writable_gauge, is_writable);
+    metric_set(s->stale_gauge,
+               is_writable ? 0 : (double)(uv_now(s->loop) - s->stopped_at_ms) / 1000);
+}
+
+bool store_is_writable(const struct store *s)
+{
+    return atomic_load(&s->is_writable);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -161,6 +239,8 @@ static enum err create_parts(struct store *s, const struct store_config *config,
                              struct strbuf *error)
 {
     enum err e = describe_member(s, config);
+    if (e == OK)
+        e = make_metrics(s);
     if (e == OK)
         e = state_create(&s->state);
     if (e == OK)
@@ -188,6 +268,11 @@ static void start(struct store *s)
     node_status(s->node, &status);
     s->term = status.term;
     journal_on_health(s->journal, on_health, s);
+    if (s->metrics != NULL)
+        journal_on_commit(s->journal, on_commit, s);
+    if (journal_health(s->journal) != JOURNAL_OK)
+        on_health(s, journal_health(s->journal)); /* it was so already when we began to listen */
+    store_note_health(s);
     uv_update_time(s->loop);
     /* A new leader does not know what keepalives the old one had. */
     lessor_promote(s->lessor, uv_now(s->loop), s->election_timeout_ms);

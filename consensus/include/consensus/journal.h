@@ -100,7 +100,8 @@ struct journal_effect {
 
 enum journal_health {
     JOURNAL_OK,
-    JOURNAL_LOW,  /* free space is below the floor: still writes, the owner should refuse clients */
+    JOURNAL_LOW,  /* free space is below the floor: still writes, the owner should refuse clients.
+                   * Looked at each second, and behind each MiB that was written */
     JOURNAL_FULL, /* the disk refused a transaction; it is being retried */
     JOURNAL_HALTED, /* an I/O error: nothing is written until a restart */
 };
@@ -195,11 +196,11 @@ struct journal_stats {
     uint64_t in_use_size;   /* without free pages */
     uint64_t commits;
     uint64_t committed_entries;
-    double commit_seconds_sum;   /* and the histogram that /metrics shows */
-    uint64_t commit_buckets[14]; /* <= 1, 2, 4, ... 8192 ms, as etcd's wal_fsync histogram */
     size_t overlay_size;
 };
 void journal_stats(struct journal *j, struct journal_stats *out);
+/* Called behind each durable transaction with the time it took, its one sync included. */
+void journal_on_commit(struct journal *j, void (*fn)(void *context, double seconds), void *context);
 /* Gives free pages back to the file system, a bounded number at a time, in the background. */
 void journal_vacuum(struct journal *j);
 

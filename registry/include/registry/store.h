@@ -199,5 +199,8 @@ struct store_status {
 };
 /* OUT borrows until the store changes. */
 void store_status(struct store *s, struct store_status *out);
+/* Whether puts are taken: not while the disk is low, full or broken, nor under a NOSPACE or CORRUPT
+ * alarm. What is read from the store goes on being right then, but gets no news. Any thread. */
+bool store_is_writable(const struct store *s);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -220,6 +221,58 @@ static void closing_on_a_full_disk_says_so(void **state)
     fixture_fini(&f);
 }
 
+static bool reads_history(struct fixture *f)
+{
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    struct journal_revision r;
+    enum err e = journal_read_revision(f->journal, 2, 0, &arena, &r);
+    arena_fini(&arena);
+    return e == OK && r.main == 2;
+}
+
+/* The last run's WAL cannot be copied into the database: all of it is read from where it is. */
+static void a_start_on_a_full_disk_reads_and_waits_for_space(void **state)
+{
+    (void)state;
+    struct fixture f;
+    workload_fixture(&f);
+    fault_vfs_reset();
+    open_faulty(&f);
+    workload_run(&f, 1, 30, 0, 0);
+    workload_run(&f, 31, 31, 0, 0); /* carries the effects of those before */
+    fault_vfs_full_after(0);
+    for (int i = 0; i < 2; i++) {
+        fixture_close(&f);
+        assert_true(access(fixture_path(&f, "warren.db-wal"), F_OK) == 0);
+        open_faulty(&f);
+        assert_int_equal(journal_health(f.journal), JOURNAL_FULL);
+        assert_non_null(strstr(journal_failure(f.journal), "the disk is full"));
+        assert_true(reads_history(&f));
+    }
+    struct journal_start start;
+    journal_start(f.journal, &start);
+    assert_int_equal(start.last_index, 31);
+    struct outcome o;
+    assert_int_equal(submit(&f, 32, &o), OK);
+    for (int i = 0; i < 20; i++) {
+        (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+        (void)usleep(10000);
+        assert_true(reads_history(&f));
+    }
+    assert_false(o.done);
+    fault_vfs_heal();
+    fixture_run_until(&f, &o.done);
+    assert_int_equal(o.e, OK);
+    wait_for_health(&f, JOURNAL_OK);
+    fixture_close(&f);
+    open_faulty(&f);
+    journal_start(f.journal, &start);
+    assert_int_equal(start.last_index, 31 + BATCH);
+    assert_true(reads_history(&f));
+    fixture_fini(&f);
+}
+
 static void little_free_space_is_told(void **state)
 {
     (void)state;
@@ -246,19 +299,58 @@ static void hog(const char *path, size_t size)
     close(fd);
 }
 
-static void a_full_tmpfs(void **state)
+/* A small file system over the fixture's folder; skips the test where none can be made. */
+static void mount_small(struct fixture *f, const char *options)
+{
+    if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        mount("warren", f->dir, "tmpfs", 0, options) == 0)
+        return;
+    fixture_fini(f);
+    print_message("needs root for a file system of its own\n");
+    skip();
+}
+
+static uint64_t free_space(const struct fixture *f)
+{
+    struct statvfs s;
+    assert_int_equal(statvfs(f->dir, &s), 0);
+    return (uint64_t)s.f_bavail * s.f_frsize;
+}
+
+/* Faster than the second in which it is looked at anyway. */
+static void free_space_is_looked_at_as_it_is_used(void **state)
 {
     (void)state;
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
-        print_message("needs root for a file system of its own\n");
-        skip();
-    }
     struct fixture f;
     fixture_init(&f);
     char dir[sizeof(f.dir)];
     memcpy(dir, f.dir, sizeof(dir));
-    if (mount("warren", f.dir, "tmpfs", 0, "size=12m") != 0)
-        skip();
+    mount_small(&f, "size=32m");
+    f.free_space_floor = 20 << 20;
+    assert_int_equal(fixture_open(&f), OK);
+    assert_int_equal(journal_health(f.journal), JOURNAL_OK);
+    uint64_t next = 1;
+    for (; next < 4000 && journal_health(f.journal) == JOURNAL_OK; next += BATCH) {
+        struct outcome o;
+        assert_int_equal(submit(&f, next, &o), OK);
+        fixture_run_until(&f, &o.done);
+        assert_int_equal(o.e, OK);
+    }
+    assert_int_equal(journal_health(f.journal), JOURNAL_LOW);
+    assert_true(free_space(&f) > f.free_space_floor / 2);
+    fixture_close(&f);
+    assert_int_equal(umount(dir), 0);
+    fixture_fini(&f);
+}
+
+static void a_full_tmpfs(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    char dir[sizeof(f.dir)];
+    memcpy(dir, f.dir, sizeof(dir));
+    mount_small(&f, "size=12m");
     assert_int_equal(fixture_open(&f), OK);
     workload_run(&f, 1, 20, 0, 0);
     hog(fixture_path(&f, "hog"), SIZE_MAX / 2);
@@ -304,7 +396,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_write_on_its_way_hears_of_the_failure),
         cmocka_unit_test(a_full_disk_keeps_what_is_not_durable),
         cmocka_unit_test(closing_on_a_full_disk_says_so),
+        cmocka_unit_test(a_start_on_a_full_disk_reads_and_waits_for_space),
         cmocka_unit_test(little_free_space_is_told),
+        cmocka_unit_test(free_space_is_looked_at_as_it_is_used),
         cmocka_unit_test(a_full_tmpfs),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static void remove_folder(struct fixture *f)
     if (dir == NULL)
         return;
     for (struct dirent *e; (e = readdir(dir)) != NULL;)
-        (void)unlink(fixture_path(f, e->d_name));
+        (void)remove(fixture_path(f, e->d_name));
     closedir(dir);
     (void)rmdir(f->dir);
 }

@@ -392,6 +392,128 @@ static void another_program_s_database_is_refused(void **state)
     refused(f, ERR_MALFORMED, "not one of Warren's");
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t bytes[1 << 20];
+    int in = open(from, O_RDONLY);
+    assert_true(in >= 0);
+    ssize_t size = read(in, bytes, sizeof(bytes));
+    close(in);
+    assert_in_range(size, 1, sizeof(bytes) - 1);
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(out >= 0);
+    assert_int_equal(write(out, bytes, (size_t)size), size);
+    close(out);
+}
+
+static void copy_into(struct fixture *from, struct fixture *to, const char *name)
+{
+    char source[400];
+    (void)snprintf(source, sizeof(source), "%s", fixture_path(from, name));
+    copy_file(source, fixture_path(to, name));
+}
+
+/* OTHER's warren.db for F's own, as OTHER has it at the moment. */
+static void swap_database(struct fixture *f, struct fixture *other)
+{
+    copy_into(other, f, "warren.db");
+    refused(f, ERR_MALFORMED, "warren.db");
+    assert_non_null(strstr(strbuf_str(&f->error), "remove"));
+    assert_non_null(strstr(strbuf_str(&f->error), "warren.mark and start again"));
+    strbuf_clear(&f->error);
+    assert_int_equal(journal_check(f->dir, NULL, &f->error), ERR_MALFORMED);
+    assert_non_null(strstr(strbuf_str(&f->error), "warren.mark and start again"));
+}
+
+/* All that it had was in its WAL, which stayed behind. */
+static void a_running_store_s_database_in_a_stopped_one_s_place_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture other;
+    make_store(f);
+    fixture_init(&other);
+    open_well(&other);
+    assert_int_equal(journal_set_identity(other.journal, 1, 2, &other.error), OK);
+    assert_int_equal(fixture_append(&other, 1, 20, 10), OK);
+    swap_database(f, &other);
+    fixture_fini(&other);
+}
+
+static void another_member_s_database_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture other;
+    make_store(f);
+    fixture_init(&other);
+    open_well(&other);
+    assert_int_equal(journal_set_identity(other.journal, 1, 3, &other.error), OK);
+    assert_int_equal(fixture_append(&other, 1, 20, 10), OK);
+    fixture_close(&other);
+    swap_database(f, &other);
+    fixture_fini(&other);
+}
+
+static void an_older_database_is_refused_until_the_mark_is_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture backup;
+    make_store(f);
+    fixture_init(&backup);
+    copy_into(f, &backup, "warren.db");
+    open_well(f);
+    assert_int_equal(fixture_append(f, 21, 1, 10), OK);
+    fixture_close(f);
+    swap_database(f, &backup);
+    assert_int_equal(unlink(fixture_path(f, "warren.mark")), 0);
+    open_well(f); /* a restore that somebody wants */
+    struct journal_start start;
+    journal_start(f->journal, &start);
+    assert_int_equal(start.last_index, 20);
+    fixture_close(f);
+    open_well(f);
+    fixture_fini(&backup);
+}
+
+static void what_is_refused_keeps_its_wal(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture other;
+    make_store(f);
+    fixture_init(&other);
+    open_well(&other);
+    assert_int_equal(journal_set_identity(other.journal, 1, 3, &other.error), OK);
+    assert_int_equal(fixture_append(&other, 1, 20, 10), OK);
+    copy_into(&other, f, "warren.db-wal");
+    struct stat before, after;
+    assert_int_equal(stat(fixture_path(f, "warren.db-wal"), &before), 0);
+    swap_database(f, &other);
+    assert_int_equal(stat(fixture_path(f, "warren.db-wal"), &after), 0);
+    assert_true(before.st_size > 0);
+    assert_int_equal(after.st_size, before.st_size);
+    fixture_fini(&other);
+}
+
+static void a_folder_for_a_file_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"lock",         "reserve",       "warren.mark",
+                                        "warren.db",    "warren.db-wal", "warren.db-shm",
+                                        "warren.db.new"};
+    make_store(f);
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        char aside[400];
+        (void)snprintf(aside, sizeof(aside), "%s", fixture_path(f, "aside"));
+        bool was_there = rename(fixture_path(f, names[i]), aside) == 0;
+        assert_int_equal(mkdir(fixture_path(f, names[i]), 0700), 0);
+        refused(f, ERR_INVALID, names[i]);
+        assert_non_null(strstr(strbuf_str(&f->error), "not a file but a folder; move it away"));
+        assert_int_equal(rmdir(fixture_path(f, names[i])), 0);
+        if (was_there)
+            assert_int_equal(rename(aside, fixture_path(f, names[i])), 0);
+    }
+    open_well(f);
+}
+
 static void a_file_for_a_folder_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -451,6 +573,11 @@ int main(void)
         TEST(a_shortened_database_is_refused),
         TEST(a_newer_format_is_refused),
         TEST(another_program_s_database_is_refused),
+        TEST(a_running_store_s_database_in_a_stopped_one_s_place_is_refused),
+        TEST(another_member_s_database_is_refused),
+        TEST(an_older_database_is_refused_until_the_mark_is_removed),
+        TEST(what_is_refused_keeps_its_wal),
+        TEST(a_folder_for_a_file_is_refused),
         TEST(a_file_for_a_folder_is_refused),
         TEST(a_missing_folder_is_made_for_its_owner_alone),
         TEST(check_reads_all_and_changes_nothing),

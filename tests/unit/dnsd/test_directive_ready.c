@@ -98,6 +98,23 @@ static void who_was_ready_once_stays_ready(void **state)
     fixture_end(inst, false);
 }
 
+static void readiness_that_may_end_is_asked_for_each_time(void **state)
+{
+    (void)state;
+    uint16_t port = free_port();
+    struct instance *inst = load(port);
+    struct stub *stub = add_stub(inst, 0, "stub");
+    stub->base.ready_may_end = true;
+    atomic_store(&stub->is_ready, true);
+    assert_int_equal(instance_start(inst, &fixture.error), OK);
+    assert_int_equal(http_get(port, "/ready", "OK"), 200);
+    atomic_store(&stub->is_ready, false);
+    assert_int_equal(http_get(port, "/ready", "stub"), 503);
+    atomic_store(&stub->is_ready, true);
+    assert_int_equal(http_get(port, "/ready", "OK"), 200);
+    fixture_end(inst, false);
+}
+
 static void an_address_in_use_does_not_stop_the_start(void **state)
 {
     (void)state;
@@ -144,6 +161,7 @@ int main(void)
         cmocka_unit_test(handlers_without_a_say_are_ready),
         cmocka_unit_test(who_is_not_ready_is_named_in_order_across_blocks),
         cmocka_unit_test(who_was_ready_once_stays_ready),
+        cmocka_unit_test(readiness_that_may_end_is_asked_for_each_time),
         cmocka_unit_test(an_address_in_use_does_not_stop_the_start),
         cmocka_unit_test(a_reload_asks_anew),
         cmocka_unit_test(mistakes_have_coredns_s_messages),

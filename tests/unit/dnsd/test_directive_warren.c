@@ -133,6 +133,21 @@ static void servfail_and_not_ready_until_it_is_loaded(void **state)
     chain_free(c);
 }
 
+static void not_ready_while_the_registry_takes_no_writes_and_yet_answering(void **state)
+{
+    struct chain *c = chain_load(COREFILE);
+    struct handler *h = chain_site(c, 0)->handlers[0];
+    chain_turn(c);
+    assert_true(h->ready(h));
+    zone_store_set_writable(*state, false);
+    assert_false(h->ready(h));
+    assert_true(h->ready_may_end);
+    assert_answer(c, SERVICE, DNS_TYPE_PTR, "NOERROR");
+    zone_store_set_writable(*state, true);
+    assert_true(h->ready(h));
+    chain_free(c);
+}
+
 static void a_zone_without_settings_has_the_default_ones(void **state)
 {
     (void)state;
@@ -357,6 +372,7 @@ int main(void)
         WITH_STORE(a_zone_stands_once_in_a_block),
         WITH_STORE(options_are_checked),
         WITH_STORE(servfail_and_not_ready_until_it_is_loaded),
+        WITH_STORE(not_ready_while_the_registry_takes_no_writes_and_yet_answering),
         WITH_STORE(a_zone_without_settings_has_the_default_ones),
         WITH_STORE(changes_are_followed),
         WITH_STORE(other_zones_keys_are_not_ours),

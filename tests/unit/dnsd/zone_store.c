@@ -39,6 +39,7 @@ struct store {
     struct store_watch *watches;
     enum verdict verdict;
     bool is_holding;
+    bool is_unwritable;
     struct store_request held_requests[MAX_HELD];
     struct held held[MAX_HELD];
     size_t held_count;
@@ -189,6 +190,16 @@ void zone_store_compact(struct store *s)
 void zone_store_set_verdict(struct store *s, enum verdict verdict)
 {
     s->verdict = verdict;
+}
+
+void zone_store_set_writable(struct store *s, bool on)
+{
+    s->is_unwritable = !on;
+}
+
+bool store_is_writable(const struct store *s)
+{
+    return !s->is_unwritable;
 }
 
 int64_t zone_store_revision(const struct store *s)

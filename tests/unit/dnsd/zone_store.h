@@ -16,6 +16,8 @@ void zone_store_compact(struct store *s);
 void zone_store_hold(struct store *s, bool on);
 /* Not OK: what ranges get. */
 void zone_store_set_verdict(struct store *s, enum verdict verdict);
+/* Whether it says that it takes writes; at first it does. */
+void zone_store_set_writable(struct store *s, bool on);
 int64_t zone_store_revision(const struct store *s);
 size_t zone_store_watch_count(const struct store *s);
 size_t zone_store_range_count(const struct store *s);

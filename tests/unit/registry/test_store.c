@@ -2,6 +2,7 @@
 #include "registry/store.h"
 
 #include "base/arena.h"
+#include "tests/support/fault_vfs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -480,6 +481,123 @@ static void a_full_quota_raises_the_alarm(void **state)
     assert_int_equal(put(f, "a", "1", 0).verdict, VERDICT_OK);
 }
 
+/* --- disk trouble ----------------------------------------------------------------------------- */
+
+static void assert_metric(struct fixture *f, const char *line)
+{
+    struct strbuf text = STRBUF_EMPTY;
+    metrics_expose(f->config.metrics, &text);
+    if (strstr(strbuf_str(&text), line) == NULL)
+        print_error("no \"%s\" in\n%s", line, strbuf_str(&text));
+    assert_non_null(strstr(strbuf_str(&text), line));
+    strbuf_fini(&text);
+}
+
+static void open_with_metrics(struct fixture *f)
+{
+    if (f->store != NULL)
+        close_store(f);
+    assert_int_equal(metrics_create(&f->config.metrics), OK);
+    open_store(f);
+}
+
+static void close_with_metrics(struct fixture *f)
+{
+    close_store(f);
+    metrics_destroy(f->config.metrics);
+    f->config.metrics = NULL;
+}
+
+static void a_halted_store_reads_on_refuses_every_write_and_says_so(void **state)
+{
+    struct fixture *f = *state;
+    fault_vfs_register();
+    f->config.vfs = FAULT_VFS;
+    open_with_metrics(f);
+    put(f, "a", "1", 0);
+    put(f, "a", "2", 0);
+    assert_true(store_is_writable(f->store));
+    assert_metric(f, "warren_registry_writable 1\n");
+    fault_vfs_fail_at(0, true);
+    assert_int_equal(put(f, "a", "3", 0).verdict, VERDICT_DISK_FAILED);
+    fault_vfs_heal();
+    assert_int_equal(put(f, "a", "3", 0).verdict, VERDICT_HALTED);
+    assert_int_equal(del(f, "a", "").verdict, VERDICT_HALTED);
+    assert_int_equal(compact(f, 2, false).verdict, VERDICT_HALTED);
+    assert_int_equal(grant(f, 0, 10).verdict, VERDICT_HALTED);
+    assert_string_equal(get(f, "a").value, "2");
+    assert_string_equal(get_at(f, "a", 2).value, "1");
+    assert_false(store_is_writable(f->store));
+    struct store_status status;
+    store_status(f->store, &status);
+    assert_int_equal(status.leader, 0);
+    assert_non_null(strstr(status.failure, "until a restart"));
+    run_for(f, 1200);
+    assert_metric(f, "warren_registry_writable 0\n");
+    assert_metric(f, "warren_journal_health 3\n");
+    assert_true(metric_value(metric_series(metrics_family(f->config.metrics, METRIC_GAUGE,
+                                                          "warren_registry_stale_seconds", "", NULL,
+                                                          0, NULL, 0),
+                                           NULL)) >= 0.9);
+    close_with_metrics(f);
+    open_with_metrics(f);
+    assert_int_equal(put(f, "a", "4", 0).verdict, VERDICT_OK);
+    assert_true(store_is_writable(f->store));
+    close_with_metrics(f);
+    fault_vfs_reset();
+}
+
+static void an_alarm_is_told_as_not_writable_until_it_is_disarmed(void **state)
+{
+    struct fixture *f = *state;
+    f->config.quota_size = 1;
+    open_with_metrics(f);
+    run_for(f, 1500);
+    assert_false(store_is_writable(f->store));
+    assert_metric(f, "warren_registry_writable 0\n");
+    assert_metric(f, "warren_journal_health 0\n");
+    close_with_metrics(f);
+    f->config.quota_size = 0;
+    open_with_metrics(f);
+    assert_false(store_is_writable(f->store)); /* from the start */
+    struct store_status status;
+    store_status(f->store, &status);
+    struct store_request q = {.type = STORE_ALARM};
+    q.alarm.action = ALARM_DEACTIVATE;
+    q.alarm.alarm = status.alarms[0];
+    assert_int_equal(ask(f, &q).verdict, VERDICT_OK);
+    run_for(f, 1);
+    assert_true(store_is_writable(f->store));
+    assert_metric(f, "warren_registry_stale_seconds 0\n");
+    close_with_metrics(f);
+}
+
+/* Each bucket counts what the smaller ones count, too. */
+static void commits_are_in_etcd_s_two_histograms(void **state)
+{
+    struct fixture *f = *state;
+    open_with_metrics(f);
+    for (int i = 0; i < 5; i++)
+        put(f, "a", "1", 0);
+    struct metric_family *family = metrics_family(
+        f->config.metrics, METRIC_HISTOGRAM, "etcd_disk_wal_fsync_duration_seconds", "", NULL, 0,
+        (const double[]){0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
+                         1.024, 2.048, 4.096, 8.192},
+        14);
+    double count = metric_value(metric_series(family, NULL));
+    assert_true(count >= 5);
+    char line[100];
+    snprintf(line, sizeof(line), "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} %.0f\n",
+             count);
+    assert_metric(f, line);
+    snprintf(line, sizeof(line), "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} %.0f\n",
+             count);
+    assert_metric(f, line);
+    assert_metric(f, "etcd_disk_backend_commit_duration_seconds_bucket{le=\"0.001\"} ");
+    assert_metric(f, "etcd_disk_backend_commit_duration_seconds_count ");
+    close_with_metrics(f);
+}
+
 static void one_folder_serves_one_store(void **state)
 {
     struct fixture *f = *state;
@@ -567,6 +685,9 @@ int main(void)
         STORE_TEST(compaction_forgets_what_is_below),
         STORE_TEST(equal_histories_have_equal_hashes),
         STORE_TEST(a_full_quota_raises_the_alarm),
+        STORE_TEST(a_halted_store_reads_on_refuses_every_write_and_says_so),
+        STORE_TEST(an_alarm_is_told_as_not_writable_until_it_is_disarmed),
+        STORE_TEST(commits_are_in_etcd_s_two_histograms),
         STORE_TEST(one_folder_serves_one_store),
         STORE_TEST(an_existing_store_is_demanded),
         STORE_TEST(every_request_is_answered_once_at_the_end),
