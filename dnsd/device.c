@@ -8,6 +8,7 @@
 
 struct device_subscription {
     struct device *device;
+    const char *directive;
     wgctl_watch_fn *fn;
     void *context;
     struct device_subscription *next;
@@ -16,6 +17,7 @@ struct device_subscription {
 struct device {
     struct device *next;
     char *name;
+    const char *directive; /* of the first subscriber: for what is said before it is one */
     struct wgctl_watch *watch;
     pthread_mutex_t lock; /* the rest; held while subscribers are called */
     struct device_subscription *subscribers;
@@ -72,20 +74,36 @@ static struct wgctl_watch_event device_state(const struct device *d)
     };
 }
 
-/* One line when a device becomes unreadable, one when it is back; never one per read. */
-static void log_transition(const struct device *d, bool was_read, enum err was)
+/* What an unreadable device means to DIRECTIVE. */
+static const char *hint_for(const struct device *d, const char *directive)
 {
-    if (d->error != OK && (!was_read || was != d->error)) {
-        const char *hint = "";
-        if (d->error == ERR_PERMISSION)
-            hint = " (reading a WireGuard device needs CAP_NET_ADMIN)";
-        else if (d->error == ERR_NO_DEVICE)
-            hint = " (answering SERVFAIL until it appears)";
-        log_plugin(LOG_ERROR, "wgsd", "device %s: %s%s", d->name, failure_text(d), hint);
-    } else if (d->error == OK && was_read && was != OK) {
-        log_plugin(LOG_INFO, "wgsd", "device %s: readable again, %zu peers", d->name,
+    if (d->error == ERR_PERMISSION)
+        return " (reading a WireGuard device needs CAP_NET_ADMIN)";
+    if (d->error != ERR_NO_DEVICE)
+        return "";
+    return strcmp(directive, "wgsd") == 0 ? " (answering SERVFAIL until it appears)"
+                                          : " (waiting until it appears)";
+}
+
+/* One line when a device becomes unreadable, one when it is back; never one per read. */
+static void log_transition(const struct device *d, const char *directive, bool was_read,
+                           enum err was)
+{
+    if (d->error != OK && (!was_read || was != d->error))
+        log_plugin(LOG_ERROR, directive, "device %s: %s%s", d->name, failure_text(d),
+                   hint_for(d, directive));
+    else if (d->error == OK && was_read && was != OK)
+        log_plugin(LOG_INFO, directive, "device %s: readable again, %zu peers", d->name,
                    d->last.peer_count);
-    }
+}
+
+/* Whether a subscriber before S has the same directive. */
+static bool was_told(const struct device *d, const struct device_subscription *s)
+{
+    const struct device_subscription *earlier = d->subscribers;
+    while (earlier != s && strcmp(earlier->directive, s->directive) != 0)
+        earlier = earlier->next;
+    return earlier != s;
 }
 
 static void device_changed(void *context, const struct wgctl_watch_event *event)
@@ -104,7 +122,11 @@ static void device_changed(void *context, const struct wgctl_watch_event *event)
     state.liveness_only = event->liveness_only && was_read && was == OK && d->error == OK;
     for (struct device_subscription *s = d->subscribers; s != NULL; s = s->next)
         s->fn(s->context, &state);
-    log_transition(d, was_read, was);
+    for (struct device_subscription *s = d->subscribers; s != NULL; s = s->next)
+        if (!was_told(d, s))
+            log_transition(d, s->directive, was_read, was);
+    if (d->subscribers == NULL)
+        log_transition(d, d->directive, was_read, was);
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -132,12 +154,13 @@ static unsigned first_wait_ms(void)
     return wait_ms;
 }
 
-static enum err device_open(struct device **out, const char *name)
+static enum err device_open(struct device **out, const char *name, const char *directive)
 {
     struct device *d = calloc(1, sizeof(*d));
     if (d == NULL)
         return ERR_NO_MEMORY;
     wg_device_init(&d->last);
+    d->directive = directive;
     d->error = ERR_TIMEOUT; /* until the first read */
     pthread_mutex_init(&d->lock, NULL);
     d->name = strdup(name);
@@ -156,8 +179,8 @@ static enum err device_open(struct device **out, const char *name)
     return OK;
 }
 
-enum err device_subscribe(struct device_subscription **out, const char *name, wgctl_watch_fn *fn,
-                          void *context)
+enum err device_subscribe(struct device_subscription **out, const char *name, const char *directive,
+                          wgctl_watch_fn *fn, void *context)
 {
     struct device_subscription *s = calloc(1, sizeof(*s));
     if (s == NULL)
@@ -166,13 +189,14 @@ enum err device_subscribe(struct device_subscription **out, const char *name, wg
     while (d != NULL && strcmp(d->name, name) != 0)
         d = d->next;
     if (d == NULL) {
-        enum err e = device_open(&d, name);
+        enum err e = device_open(&d, name, directive);
         if (e != OK) {
             free(s);
             return e;
         }
     }
-    *s = (struct device_subscription){.device = d, .fn = fn, .context = context};
+    *s = (struct device_subscription){
+        .device = d, .directive = directive, .fn = fn, .context = context};
     pthread_mutex_lock(&d->lock);
     s->next = d->subscribers;
     d->subscribers = s;

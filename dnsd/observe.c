@@ -59,7 +59,8 @@ struct entry {
     int64_t loaded_s;            /* since then it counts as silent, without a handshake */
     struct mark wanted;
     struct mark written;
-    bool is_pending; /* in a batch under way */
+    int64_t written_revision; /* what the watch tells of earlier ones is known */
+    bool is_pending;          /* in a batch under way */
 };
 
 enum state {
@@ -93,8 +94,10 @@ struct steer_observe {
     size_t entry_capacity;
     unsigned tick_count;
 
-    bool is_busy;    /* a request of the state machine is under way */
-    bool is_driving; /* drive is on the stack */
+    struct store_watch *watch; /* of the zone's observations; NULL: none */
+    int64_t watch_revision;    /* it begins behind; 0: before the first page */
+    bool is_busy;              /* a request of the state machine is under way */
+    bool is_driving;           /* drive is on the stack */
     struct strbuf load_key;
     int64_t lease;
     int64_t lost_lease;       /* not to be taken from another observer, who has not noticed yet */
@@ -111,6 +114,8 @@ struct steer_observe {
 /* Every observer of the process that was not stopped. Loop thread only. */
 static struct steer_observe *observers;
 
+static void watch_begin(struct steer_observe *o);
+static void watch_end(struct steer_observe *o);
 static void drive(struct steer_observe *o);
 static void flush(struct steer_observe *o);
 
@@ -312,6 +317,8 @@ static void start_over(struct steer_observe *o, const uint8_t *observer)
     o->entry_count = 0;
     o->lease = 0;
     o->state = OBSERVE_LOADING;
+    o->watch_revision = 0;
+    watch_end(o);
     strbuf_clear(&o->load_key);
     registry_endpoints_prefix(&o->load_key, zone_of(o));
 }
@@ -445,6 +452,7 @@ static enum err load_entry(struct steer_observe *o, const struct kv *kv)
     *e = (struct entry){.loaded_s = time(NULL)};
     memcpy(e->key, key.peer, KEY_SIZE);
     e->written = (struct mark){.is_present = true, .lease = kv->lease};
+    e->written_revision = kv->mod_revision;
     if (registry_observation_parse(&observation, kv->value, NULL) == OK) {
         e->endpoint = e->written.endpoint = observation.endpoint;
         e->written.is_idle = observation.is_idle;
@@ -472,6 +480,8 @@ static void loaded_page(void *context, const struct store_response *response)
     if (response->verdict != VERDICT_OK) {
         store_failed(o, verdict_text(response->verdict));
     } else {
+        if (o->watch_revision == 0)
+            o->watch_revision = response->revision;
         for (size_t i = 0; e == OK && i < page->kv_count; i++)
             e = load_entry(o, &page->kvs[i]);
         if (e == OK && page->kv_count > 0) {
@@ -488,30 +498,107 @@ static void loaded_page(void *context, const struct store_response *response)
                 qsort(o->entries, o->entry_count, sizeof(*o->entries), compare_entries);
             evaluate_all(o);
             o->state = OBSERVE_LEASING;
+            watch_begin(o);
         }
     }
     drive(o);
     observe_unref(o);
 }
 
+/* The keys of all the zone's observations: [PREFIX, END). False: no memory. */
+static bool observations_range(const struct steer_observe *o, struct strbuf *prefix,
+                               struct strbuf *end)
+{
+    registry_endpoints_prefix(prefix, zone_of(o));
+    registry_endpoints_prefix(end, zone_of(o));
+    if (prefix->failed || end->failed || end->size == 0)
+        return false;
+    end->data[end->size - 1]++; /* a '/' */
+    return true;
+}
+
 static void load_page(struct steer_observe *o)
 {
-    struct strbuf end = STRBUF_EMPTY;
-    registry_endpoints_prefix(&end, zone_of(o));
-    if (end.failed || end.size == 0 || o->load_key.failed) {
+    struct strbuf prefix = STRBUF_EMPTY, end = STRBUF_EMPTY;
+    if (observations_range(o, &prefix, &end) && !o->load_key.failed) {
+        struct store_request request = {
+            .type = STORE_RANGE,
+            .range = {.key = bytes_of(o->load_key.data, o->load_key.size),
+                      .range_end = bytes_of(end.data, end.size),
+                      .limit = PAGE_SIZE},
+        };
+        send_request(o, &request, loaded_page);
+    } else {
         store_failed(o, err_text(ERR_NO_MEMORY));
-        strbuf_fini(&end);
-        return;
     }
-    end.data[end.size - 1]++; /* a '/' */
-    struct store_request request = {
-        .type = STORE_RANGE,
-        .range = {.key = bytes_of(o->load_key.data, o->load_key.size),
-                  .range_end = bytes_of(end.data, end.size),
-                  .limit = PAGE_SIZE},
-    };
-    send_request(o, &request, loaded_page);
+    strbuf_fini(&prefix);
     strbuf_fini(&end);
+}
+
+/* --- What others do to own observations. --- */
+
+static struct mark mark_of(const struct kv_event *event)
+{
+    struct registry_observation observation;
+    struct mark mark = {.is_present = event->type != KV_EVENT_DELETE, .lease = event->kv.lease};
+    /* Nonsense has no endpoint that could be wanted, so it is written over. */
+    if (mark.is_present && registry_observation_parse(&observation, event->kv.value, NULL) == OK) {
+        mark.endpoint = observation.endpoint;
+        mark.is_idle = observation.is_idle;
+    }
+    return mark;
+}
+
+static void take_event(struct steer_observe *o, const struct kv_event *event)
+{
+    struct registry_key key;
+    registry_key_parse(&key, event->kv.key);
+    if (key.type != REGISTRY_KEY_ENDPOINT || memcmp(key.observer, o->observer, KEY_SIZE) != 0)
+        return;
+    struct entry *e = find_entry(o, key.peer);
+    if (e == NULL || e->is_pending || event->kv.mod_revision <= e->written_revision)
+        return;
+    e->written = mark_of(event);
+    e->written_revision = event->kv.mod_revision;
+    o->cursor = 0;
+}
+
+/* What somebody deleted or wrote over is put right with the next tick, not at once: should another
+ * machine write as the same observer, with a copy of our key, the two do not chase each other. */
+static bool on_written(void *context, const struct store_watch_batch *batch)
+{
+    struct steer_observe *o = context;
+    if (batch->compact_revision != 0) {
+        o->watch = NULL; /* it ended itself; the tick begins another */
+        o->watch_revision = batch->compact_revision;
+        return true;
+    }
+    for (size_t i = 0; i < batch->event_count; i++)
+        take_event(o, &batch->events[i]);
+    return true;
+}
+
+static void watch_begin(struct steer_observe *o)
+{
+    struct strbuf prefix = STRBUF_EMPTY, end = STRBUF_EMPTY;
+    if (observations_range(o, &prefix, &end)) {
+        struct store_watch_request request = {
+            .key = bytes_of(prefix.data, prefix.size),
+            .range_end = bytes_of(end.data, end.size),
+            .start_revision = o->watch_revision + 1,
+        };
+        if (store_watch_create(&o->watch, o->store, &request, on_written, o) != OK)
+            o->watch = NULL; /* the tick tries again */
+    }
+    strbuf_fini(&prefix);
+    strbuf_fini(&end);
+}
+
+static void watch_end(struct steer_observe *o)
+{
+    if (o->watch != NULL)
+        store_watch_cancel(o->watch);
+    o->watch = NULL;
 }
 
 /* --- The lease. --- */
@@ -661,8 +748,10 @@ static void batch_done(void *context, const struct store_response *response)
             struct entry *e = find_entry(o, b->items[i].key);
             assert(e != NULL); /* a pending entry is never over */
             e->is_pending = false;
-            if (is_written)
+            if (is_written) {
                 e->written = b->items[i].mark;
+                e->written_revision = response->revision;
+            }
             o->cursor = 0;
         }
         if (is_written)
@@ -800,6 +889,8 @@ static void on_tick(uv_timer_t *handle)
 {
     struct steer_observe *o = handle->data;
     take_view(o);
+    if (o->watch == NULL && o->state >= OBSERVE_LEASING)
+        watch_begin(o);
     if (++o->tick_count % EVALUATE_EVERY == 0)
         evaluate_all(o);
     drive(o);
@@ -830,7 +921,7 @@ enum err steer_observe_start(struct steer_observe **out, const struct steer_obse
     /* The observer alone is no reason to keep a loop running. */
     uv_unref((uv_handle_t *)&o->seen);
     uv_unref((uv_handle_t *)&o->tick);
-    enum err e = device_subscribe(&o->subscription, o->device, on_device, o);
+    enum err e = device_subscribe(&o->subscription, o->device, "warren", on_device, o);
     if (e != OK) {
         steer_observe_stop(o);
         return e;
@@ -857,6 +948,7 @@ void steer_observe_stop(struct steer_observe *o)
     assert(!o->is_stopped);
     o->is_stopped = true;
     forget_observer(o);
+    watch_end(o);
     device_unsubscribe(o->subscription);
     uv_close((uv_handle_t *)&o->seen, on_closed);
     uv_close((uv_handle_t *)&o->tick, on_closed);

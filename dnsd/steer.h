@@ -66,8 +66,10 @@ struct steer_sync_config {
  * steer_observe_start. */
 enum err steer_sync_start(struct steer_sync **out,
                           const struct steer_sync_config *config) MUST_CHECK;
-/* The zone changed: to be called after each settled run of changes (store_on_settled), not for each
- * of them. Cheap while the thread is at work: a later state is then fetched once it is done. */
+/* The peer with KEY changed, came or went. Remembered until the thread fetches it. */
+void steer_sync_peer_changed(struct steer_sync *s, const uint8_t key[static KEY_SIZE]);
+/* Peers changed: to be called after each settled run of changes, not for each of them. Cheap while
+ * the thread is at work: a later state is then fetched once it is done. */
 void steer_sync_zone_changed(struct steer_sync *s);
 /* Waits for a change under way (bounded by the device's time-outs). `zone` is not looked at after
  * the return; the loop has to run until the handles are closed. NULL is fine. */

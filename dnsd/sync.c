@@ -1,10 +1,11 @@
 /* steer_sync: from the registry into a device.
  *
- * A thread per (zone, device) does one round after another: it asks the loop for a copy of the zone
- * if that changed, reads the device, decides (wgctl/plan.h) and changes the device. A round begins
- * at once when the zone or the device changed, but SYNC_PAUSE_MS after the last one at the
- * earliest, so that many commits make few rounds; and every SYNC_INTERVAL_MS anyway, for what
- * nobody tells (a route that went away, a keepalive set by hand). */
+ * A thread per (zone, device) has a copy of the zone and does one round after another: it asks the
+ * loop which peers changed, reads the device, decides (wgctl/plan.h) and changes the device. A
+ * round begins at once when the device, or something of the zone that matters to it, changed, but
+ * SYNC_PAUSE_MS after the last one at the earliest, so that many commits make few rounds; and every
+ * SYNC_INTERVAL_MS anyway, for what nobody tells (a route that went away, a keepalive set by hand).
+ */
 #include "dnsd/steer.h"
 
 #include "base/log.h"
@@ -26,6 +27,8 @@
 
 enum {
     SYNC_PAUSE_MS = 40,
+    SYNC_MAX_PAUSE_MS = 1000,
+    SYNC_SLICE = 512, /* peers that one turn of the loop tells of */
     SYNC_INTERVAL_MS = 30 * 1000,
     SYNC_MAX_SAID = 1 << 16,   /* refusals remembered as said; then all are forgotten */
     SYNC_MAX_LISTED_IPS = 8,   /* of a peer in a log line */
@@ -35,15 +38,31 @@ enum {
 
 #define NS_PER_SEC INT64_C(1000000000)
 
-/* The zone's peers as the plan wants them. */
-struct zone_copy {
-    struct plan_peer *peers;
-    uint8_t (*keys)[KEY_SIZE];
-    struct ip_prefix *ips;
-    size_t peer_count;
-    size_t peer_capacity;
+/* A peer as the zone told it last. */
+struct told_peer {
+    uint8_t key[KEY_SIZE];
+    bool is_gone;
+    bool has_keepalive;
+    uint16_t keepalive_s;
+    size_t order; /* of its letter */
+    struct ip_endpoint endpoint;
     size_t ip_count;
-    size_t ip_capacity;
+    struct ip_prefix ips[];
+};
+
+/* What the loop tells the thread: peers that changed, a later one instead of an earlier. */
+struct letter {
+    struct told_peer **peers;
+    size_t count;
+    size_t capacity;
+    bool is_whole; /* what it does not name is gone */
+};
+
+/* The thread's copy of the zone. */
+struct zone_copy {
+    struct told_peer **peers; /* by key */
+    struct plan_peer *plan;   /* the same for the plan, which borrows from them */
+    size_t count;
 };
 
 struct steer_sync {
@@ -56,13 +75,22 @@ struct steer_sync {
     struct device_subscription *subscription;
     pthread_t thread;
 
+    /* The loop's own: what changed since the zone was told last. */
+    struct key_set changed;
+    uint8_t (*changed_keys)[KEY_SIZE]; /* the same, as a stack */
+    size_t changed_count;
+    size_t changed_capacity;
+    bool is_lossy;         /* memory ran out: all of it counts as changed */
+    struct letter *letter; /* being written; NULL: none */
+
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t wake;  /* on the monotonic clock */
     bool zone_changed;
     bool device_changed;
-    bool copy_wanted;
-    bool copy_failed;
-    struct zone_copy *mail;
+    bool letter_wanted;
+    bool letter_failed;
+    bool whole_wanted; /* the copy lacks something */
+    struct letter *mail;
     bool stopping;
 
     /* The thread's own. */
@@ -74,83 +102,159 @@ struct steer_sync {
     struct key_set said; /* digests of refusals and failures that were logged */
 };
 
-/* --- Copies of the zone, on the loop. --- */
+/* --- Telling of the zone, on the loop. --- */
 
-static void copy_free(struct zone_copy *c)
+static void letter_free(struct letter *l)
 {
-    if (c == NULL)
+    if (l == NULL)
         return;
-    free(c->peers);
-    free(c->keys);
-    free(c->ips);
-    free(c);
+    for (size_t i = 0; i < l->count; i++)
+        free(l->peers[i]);
+    free(l->peers);
+    free(l);
 }
 
-static bool count_peer(void *context, const struct zones_warren_peer_view *peer)
+static void changed_clear(struct steer_sync *s)
 {
-    struct zone_copy *c = context;
-    c->peer_capacity++;
-    c->ip_capacity += peer->allowed_ip_count;
-    return true;
+    key_set_clear(&s->changed);
+    free(s->changed_keys);
+    s->changed_keys = NULL;
+    s->changed_count = s->changed_capacity = 0;
 }
 
-static bool copy_peer(void *context, const struct zones_warren_peer_view *peer)
+static enum err changed_add(struct steer_sync *s, const uint8_t *key)
 {
-    struct zone_copy *c = context;
-    assert(c->peer_count < c->peer_capacity &&
-           peer->allowed_ip_count <= c->ip_capacity - c->ip_count);
-    memcpy(c->keys[c->peer_count], peer->key, KEY_SIZE);
-    if (peer->allowed_ip_count > 0)
-        memcpy(&c->ips[c->ip_count], peer->allowed_ips, peer->allowed_ip_count * sizeof(*c->ips));
-    c->peers[c->peer_count] = (struct plan_peer){
-        .key = c->keys[c->peer_count],
-        .endpoint = peer->endpoint,
-        .allowed_ips = &c->ips[c->ip_count],
-        .allowed_ip_count = peer->allowed_ip_count,
-        .keepalive_s = peer->keepalive_s,
-        .has_keepalive = peer->has_keepalive,
-    };
-    c->peer_count++;
-    c->ip_count += peer->allowed_ip_count;
-    return true;
-}
-
-static struct zone_copy *copy_zone(const struct zones_warren *zone)
-{
-    struct zone_copy *c = calloc(1, sizeof(*c));
-    if (c == NULL)
-        return NULL;
-    zones_warren_each_peer(zone, count_peer, c);
-    /* One more of each: an empty array is no failure. */
-    c->peers = calloc(c->peer_capacity + 1, sizeof(*c->peers));
-    c->keys = calloc(c->peer_capacity + 1, sizeof(*c->keys));
-    c->ips = calloc(c->ip_capacity + 1, sizeof(*c->ips));
-    if (c->peers == NULL || c->keys == NULL || c->ips == NULL) {
-        copy_free(c);
-        return NULL;
+    if (key_set_has(&s->changed, key))
+        return OK;
+    if (s->changed_count == s->changed_capacity) {
+        size_t more = s->changed_capacity > 0 ? s->changed_capacity * 2 : 64;
+        uint8_t(*moved)[KEY_SIZE] = reallocarray(s->changed_keys, more, sizeof(*moved));
+        if (moved == NULL)
+            return ERR_NO_MEMORY;
+        s->changed_keys = moved;
+        s->changed_capacity = more;
     }
-    zones_warren_each_peer(zone, copy_peer, c);
-    return c;
+    enum err e = key_set_add(&s->changed, key);
+    if (e == OK)
+        memcpy(s->changed_keys[s->changed_count++], key, KEY_SIZE);
+    return e;
 }
 
+void steer_sync_peer_changed(struct steer_sync *s, const uint8_t key[static KEY_SIZE])
+{
+    s->is_lossy = s->is_lossy || changed_add(s, key) != OK;
+}
+
+static bool add_each(void *context, const struct zones_warren_peer_view *peer)
+{
+    struct steer_sync *s = context;
+    s->is_lossy = changed_add(s, peer->key) != OK;
+    return !s->is_lossy;
+}
+
+/* Begins a letter: of what changed, or of the whole zone. */
+static enum err letter_begin(struct steer_sync *s, bool is_whole)
+{
+    s->letter = calloc(1, sizeof(*s->letter));
+    if (s->letter == NULL)
+        return ERR_NO_MEMORY;
+    s->letter->is_whole = is_whole;
+    if (!is_whole)
+        return OK;
+    changed_clear(s);
+    s->is_lossy = false;
+    zones_warren_each_peer(s->zone, add_each, s);
+    return s->is_lossy ? ERR_NO_MEMORY : OK;
+}
+
+static struct told_peer *tell(const struct steer_sync *s, const uint8_t *key)
+{
+    struct zones_warren_peer_view view = {.allowed_ip_count = 0};
+    bool is_there = zones_warren_peer(s->zone, key, &view);
+    struct told_peer *told = malloc(sizeof(*told) + view.allowed_ip_count * sizeof(told->ips[0]));
+    if (told == NULL)
+        return NULL;
+    *told = (struct told_peer){.is_gone = !is_there,
+                               .has_keepalive = view.has_keepalive,
+                               .keepalive_s = view.keepalive_s,
+                               .endpoint = view.endpoint,
+                               .ip_count = view.allowed_ip_count};
+    memcpy(told->key, key, KEY_SIZE);
+    if (view.allowed_ip_count > 0)
+        memcpy(told->ips, view.allowed_ips, view.allowed_ip_count * sizeof(told->ips[0]));
+    return told;
+}
+
+/* Tells of at most SYNC_SLICE peers. */
+static enum err letter_go_on(struct steer_sync *s)
+{
+    struct letter *l = s->letter;
+    for (size_t i = 0; i < SYNC_SLICE && s->changed_count > 0; i++) {
+        if (l->count == l->capacity) {
+            size_t more = l->capacity > 0 ? l->capacity * 2 : 64;
+            struct told_peer **moved = reallocarray(l->peers, more, sizeof(struct told_peer *));
+            if (moved == NULL)
+                return ERR_NO_MEMORY;
+            l->peers = moved;
+            l->capacity = more;
+        }
+        const uint8_t *key = s->changed_keys[s->changed_count - 1];
+        struct told_peer *told = tell(s, key);
+        if (told == NULL)
+            return ERR_NO_MEMORY;
+        told->order = l->count;
+        l->peers[l->count++] = told;
+        key_set_remove(&s->changed, key);
+        s->changed_count--;
+    }
+    if (s->changed_count == 0)
+        changed_clear(s);
+    return OK;
+}
+
+static void letter_post(struct steer_sync *s, enum err e)
+{
+    pthread_mutex_lock(&s->lock);
+    assert(s->mail == NULL);
+    if (e == OK)
+        s->mail = s->letter;
+    else
+        letter_free(s->letter);
+    s->letter = NULL;
+    s->letter_wanted = false;
+    s->letter_failed = e != OK;
+    s->zone_changed = s->changed_count > 0; /* the rest is told after the next round */
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The loop is for everybody: it tells of a slice in each of its turns. The first letter, and any
+ * other of the whole zone, is posted once all is in it; what changed meanwhile is told again. */
 static void on_wanted(uv_async_t *handle)
 {
     struct steer_sync *s = handle->data;
+    enum err e = OK;
     pthread_mutex_lock(&s->lock);
-    bool is_wanted = s->copy_wanted && !s->is_stopped;
-    s->copy_wanted = false;
+    bool is_wanted = s->letter_wanted && !s->is_stopped;
+    bool is_whole = s->whole_wanted || s->is_lossy;
     if (is_wanted)
-        s->zone_changed = false; /* what changed until now is in the copy */
+        s->whole_wanted = false;
     pthread_mutex_unlock(&s->lock);
     if (!is_wanted)
         return;
-    struct zone_copy *copy = copy_zone(s->zone);
-    pthread_mutex_lock(&s->lock);
-    assert(s->mail == NULL);
-    s->mail = copy;
-    s->copy_failed = copy == NULL;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
+    if (s->letter != NULL && is_whole) {
+        letter_free(s->letter);
+        s->letter = NULL;
+    }
+    if (s->letter == NULL)
+        e = letter_begin(s, is_whole);
+    if (e == OK)
+        e = letter_go_on(s);
+    s->is_lossy = s->is_lossy || e != OK;
+    if (e == OK && s->letter->is_whole && s->changed_count > 0)
+        (void)uv_async_send(&s->wanted);
+    else
+        letter_post(s, e);
 }
 
 void steer_sync_zone_changed(struct steer_sync *s)
@@ -159,6 +263,108 @@ void steer_sync_zone_changed(struct steer_sync *s)
     s->zone_changed = true;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* --- The thread's copy of it. --- */
+
+static void copy_free(struct zone_copy *c)
+{
+    if (c == NULL)
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        free(c->peers[i]);
+    free(c->peers);
+    free(c->plan);
+    free(c);
+}
+
+static int compare_told(const void *a, const void *b)
+{
+    const struct told_peer *const *p = a, *const *q = b;
+    int order = memcmp((*p)->key, (*q)->key, KEY_SIZE);
+    return order != 0 ? order : ((*p)->order > (*q)->order) - ((*p)->order < (*q)->order);
+}
+
+static bool same_told(const struct told_peer *a, const struct told_peer *b)
+{
+    return ip_endpoint_equal(&a->endpoint, &b->endpoint) && a->has_keepalive == b->has_keepalive &&
+           a->keepalive_s == b->keepalive_s && a->ip_count == b->ip_count &&
+           (a->ip_count == 0 || memcmp(a->ips, b->ips, a->ip_count * sizeof(a->ips[0])) == 0);
+}
+
+/* Moves what is left of A and B into C, A's where B says nothing. Whether C differs from A. */
+static bool merge_told(struct zone_copy *c, struct zone_copy *a, struct letter *b)
+{
+    size_t i = 0, a_count = a != NULL ? a->count : 0;
+    bool differs = false;
+    for (size_t k = 0; k < b->count; k++) {
+        struct told_peer *told = b->peers[k];
+        while (i < a_count && memcmp(a->peers[i]->key, told->key, KEY_SIZE) < 0)
+            c->peers[c->count++] = a->peers[i++];
+        bool is_superseded =
+            k + 1 < b->count && memcmp(b->peers[k + 1]->key, told->key, KEY_SIZE) == 0;
+        if (is_superseded) {
+            free(told);
+            continue;
+        }
+        struct told_peer *was = NULL;
+        if (i < a_count && memcmp(a->peers[i]->key, told->key, KEY_SIZE) == 0)
+            was = a->peers[i++];
+        differs =
+            differs || (was == NULL ? !told->is_gone : told->is_gone || !same_told(was, told));
+        free(was);
+        if (told->is_gone)
+            free(told);
+        else
+            c->peers[c->count++] = told;
+    }
+    while (i < a_count)
+        c->peers[c->count++] = a->peers[i++];
+    b->count = 0;
+    if (a != NULL)
+        a->count = 0;
+    return differs;
+}
+
+static void copy_plan(struct zone_copy *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const struct told_peer *told = c->peers[i];
+        c->plan[i] = (struct plan_peer){
+            .key = told->key,
+            .endpoint = told->endpoint,
+            .allowed_ips = told->ips,
+            .allowed_ip_count = told->ip_count,
+            .keepalive_s = told->keepalive_s,
+            .has_keepalive = told->has_keepalive,
+        };
+    }
+}
+
+/* The copy as LETTER says, which is freed. *DIFFERS: it matters to the device. ERR_NO_MEMORY: what
+ * LETTER said is lost. */
+static enum err take_letter(struct steer_sync *s, struct letter *letter, bool *differs)
+{
+    struct zone_copy *was = letter->is_whole ? NULL : s->copy;
+    struct zone_copy *c = calloc(1, sizeof(*c));
+    size_t capacity = letter->count + (was != NULL ? was->count : 0) + 1; /* never none */
+    if (c != NULL) {
+        c->peers = calloc(capacity, sizeof(struct told_peer *));
+        c->plan = calloc(capacity, sizeof(*c->plan));
+    }
+    if (c == NULL || c->peers == NULL || c->plan == NULL) {
+        copy_free(c);
+        letter_free(letter);
+        return ERR_NO_MEMORY;
+    }
+    if (letter->count > 0)
+        qsort(letter->peers, letter->count, sizeof(struct told_peer *), compare_told);
+    *differs = merge_told(c, was, letter) || letter->is_whole;
+    letter_free(letter);
+    copy_plan(c);
+    copy_free(s->copy);
+    s->copy = c;
+    return OK;
 }
 
 /* On the watch's thread, and once from device_subscribe. */
@@ -330,6 +536,12 @@ static bool routed_elsewhere(void *context, const struct ip_prefix *prefix)
     return wgctl_routes_elsewhere(s->routes, s->device, prefix);
 }
 
+static void routes_expected(void *context, const struct ip_prefix *prefixes, size_t count)
+{
+    const struct steer_sync *s = context;
+    wgctl_routes_expect(s->routes, s->device, prefixes, count);
+}
+
 static bool is_owned(void *context, const uint8_t *key)
 {
     const struct steer_sync *s = context;
@@ -344,10 +556,10 @@ static void remember_adopted(struct steer_sync *s, const struct wg_peer *const *
     struct key_set in_zone;
     enum err e = OK;
     key_set_init(&in_zone);
-    for (size_t i = 0; e == OK && i < s->copy->peer_count; i++) {
-        e = adopted_add(s->adopted, s->copy->keys[i]);
+    for (size_t i = 0; e == OK && i < s->copy->count; i++) {
+        e = adopted_add(s->adopted, s->copy->peers[i]->key);
         if (e == OK)
-            e = key_set_add(&in_zone, s->copy->keys[i]);
+            e = key_set_add(&in_zone, s->copy->peers[i]->key);
     }
     size_t position = 0, gone_count = 0;
     uint8_t(*gone)[KEY_SIZE] = NULL;
@@ -409,11 +621,12 @@ static void run_round(struct steer_sync *s)
         remember_adopted(s, (const struct wg_peer *const *)sorted);
     struct plan_input input = {
         .device = &s->read,
-        .peers = s->copy->peers,
-        .peer_count = s->copy->peer_count,
+        .peers = s->copy->plan,
+        .peer_count = s->copy->count,
         .adopt = s->adopt,
         .now_s = time(NULL),
         .routed_elsewhere = routed_elsewhere,
+        .routes_expected = routes_expected,
         .owned = s->adopt ? is_owned : NULL,
         .context = s,
     };
@@ -437,39 +650,56 @@ static struct timespec after_ms(unsigned ms)
     return (struct timespec){.tv_sec = at / NS_PER_SEC, .tv_nsec = at % NS_PER_SEC};
 }
 
-/* Under the lock: waits for a reason to do a round. Before the first copy only the zone is one. */
-static void wait_for_reason(struct steer_sync *s)
+/* Under the lock: waits for a reason to look. Before the first copy only the zone is one. False:
+ * there was none until UNTIL. */
+static bool wait_for_reason(struct steer_sync *s, const struct timespec *until)
 {
-    struct timespec until = after_ms(SYNC_INTERVAL_MS);
     while (!s->stopping && !s->zone_changed && !(s->device_changed && s->copy != NULL)) {
         if (s->copy == NULL)
             (void)pthread_cond_wait(&s->wake, &s->lock);
-        else if (pthread_cond_timedwait(&s->wake, &s->lock, &until) != 0)
-            return;
+        else if (pthread_cond_timedwait(&s->wake, &s->lock, until) != 0)
+            return false;
     }
+    return true;
 }
 
-/* Under the lock: the zone as it is now, from the loop. What is there stays if that fails. */
-static void fetch_copy(struct steer_sync *s)
+/* Under the lock: what changed in the zone, from the loop. Whether that matters to the device. What
+ * is there stays if it fails. */
+static bool fetch_changes(struct steer_sync *s)
 {
-    s->copy_wanted = true;
-    s->copy_failed = false;
+    bool differs = false;
+    s->letter_wanted = true;
+    s->letter_failed = false;
     (void)uv_async_send(&s->wanted);
-    while (!s->stopping && s->mail == NULL && !s->copy_failed)
+    while (!s->stopping && s->mail == NULL && !s->letter_failed)
         (void)pthread_cond_wait(&s->wake, &s->lock);
-    if (s->copy_failed)
-        s->zone_changed = true;
-    if (s->mail == NULL)
-        return;
-    copy_free(s->copy);
-    s->copy = s->mail;
+    struct letter *letter = s->mail;
     s->mail = NULL;
+    if (letter != NULL) {
+        pthread_mutex_unlock(&s->lock);
+        enum err e = take_letter(s, letter, &differs);
+        pthread_mutex_lock(&s->lock);
+        s->whole_wanted = s->whole_wanted || e != OK;
+    }
+    s->zone_changed = s->zone_changed || s->letter_failed || s->whole_wanted;
+    return differs;
 }
 
-/* Under the lock. */
-static void pause_between_rounds(struct steer_sync *s)
+static int64_t now_ms(void)
 {
-    struct timespec until = after_ms(SYNC_PAUSE_MS);
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * (NS_PER_SEC / NS_PER_MS) + t.tv_nsec / NS_PER_MS;
+}
+
+/* Under the lock. A round reads the whole device: as long as it took nothing is done, so that at
+ * most half of a core goes into rounds however fast a large zone changes. */
+static void pause_between_rounds(struct steer_sync *s, int64_t round_ms)
+{
+    unsigned pause_ms = SYNC_PAUSE_MS;
+    if (round_ms > SYNC_PAUSE_MS)
+        pause_ms = round_ms < SYNC_MAX_PAUSE_MS ? (unsigned)round_ms : SYNC_MAX_PAUSE_MS;
+    struct timespec until = after_ms(pause_ms);
     while (!s->stopping && pthread_cond_timedwait(&s->wake, &s->lock, &until) == 0)
         ;
 }
@@ -477,18 +707,22 @@ static void pause_between_rounds(struct steer_sync *s)
 static void *sync_main(void *argument)
 {
     struct steer_sync *s = argument;
+    struct timespec interval = after_ms(SYNC_INTERVAL_MS);
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
-        wait_for_reason(s);
+        bool is_due = !wait_for_reason(s, &interval);
         if (!s->stopping && s->zone_changed)
-            fetch_copy(s);
-        s->device_changed = false;
-        if (!s->stopping && s->copy != NULL) {
+            is_due = fetch_changes(s) || is_due;
+        is_due = is_due || s->device_changed;
+        s->device_changed = s->device_changed && s->copy == NULL;
+        int64_t began_ms = now_ms();
+        if (!s->stopping && is_due && s->copy != NULL) {
             pthread_mutex_unlock(&s->lock);
             run_round(s);
+            interval = after_ms(SYNC_INTERVAL_MS);
             pthread_mutex_lock(&s->lock);
         }
-        pause_between_rounds(s);
+        pause_between_rounds(s, now_ms() - began_ms);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -518,7 +752,10 @@ static void sync_free(struct steer_sync *s)
     wgctl_routes_destroy(s->routes);
     adopted_close(s->adopted);
     copy_free(s->copy);
-    copy_free(s->mail);
+    letter_free(s->letter);
+    letter_free(s->mail);
+    changed_clear(s);
+    key_set_fini(&s->changed);
     wg_device_fini(&s->read);
     key_set_fini(&s->said);
     pthread_cond_destroy(&s->wake);
@@ -549,6 +786,7 @@ static enum err sync_open(struct steer_sync *s, const struct steer_sync_config *
     init_wake(&s->wake);
     wg_device_init(&s->read);
     key_set_init(&s->said);
+    key_set_init(&s->changed);
     s->zone = config->zone;
     s->adopt = config->adopt;
     s->zone_name = strdup(config->zone_name);
@@ -591,10 +829,11 @@ enum err steer_sync_start(struct steer_sync **out, const struct steer_sync_confi
         return e;
     }
     s->wanted.data = s;
-    uv_unref((uv_handle_t *)&s->wanted); /* no reason to keep a loop running */
+    s->is_lossy = letter_begin(s, true) != OK; /* what comes until it is posted goes into it too */
+    uv_unref((uv_handle_t *)&s->wanted);       /* no reason to keep a loop running */
     e = start_thread(s);
     if (e == OK) {
-        e = device_subscribe(&s->subscription, s->device, on_device, s);
+        e = device_subscribe(&s->subscription, s->device, "warren", on_device, s);
         if (e != OK)
             stop_thread(s);
     }

@@ -7,24 +7,30 @@ struct zone_devices {
     const struct zones_warren *zone;
     bool (*is_loaded)(const void *context);
     const void *context;
+    struct zones_warren_listener listener;
     bool was_loaded;
-    int64_t revision; /* of the zone, that was pushed last */
+    bool has_changed; /* since the last look */
     struct steer_observe **observers;
     struct steer_sync **syncs;
     size_t observer_count;
     size_t sync_count;
 };
 
+static void on_change(void *context, const uint8_t key[static KEY_SIZE])
+{
+    struct zone_devices *d = context;
+    d->has_changed = true;
+    for (size_t i = 0; i < d->sync_count; i++)
+        steer_sync_peer_changed(d->syncs[i], key);
+}
+
 static void on_look(uv_prepare_t *handle)
 {
     struct zone_devices *d = handle->data;
-    if (!d->is_loaded(d->context))
-        return;
-    int64_t revision = zones_warren_revision(d->zone);
-    if (d->was_loaded && revision == d->revision)
+    if (!d->is_loaded(d->context) || (d->was_loaded && !d->has_changed))
         return;
     d->was_loaded = true;
-    d->revision = revision;
+    d->has_changed = false;
     for (size_t i = 0; i < d->sync_count; i++)
         steer_sync_zone_changed(d->syncs[i]);
 }
@@ -72,6 +78,8 @@ enum err zone_devices_start(struct zone_devices **out, const struct zone_devices
     d->zone = config->zone;
     d->is_loaded = config->is_loaded;
     d->context = config->context;
+    d->listener = (struct zones_warren_listener){.changed = on_change, .context = d};
+    zones_warren_listen(d->zone, &d->listener);
     (void)uv_prepare_init(config->loop, &d->look);
     d->look.data = d;
     (void)uv_prepare_start(&d->look, on_look);
@@ -93,6 +101,7 @@ void zone_devices_stop(struct zone_devices *d)
 {
     if (d == NULL)
         return;
+    zones_warren_unlisten(d->zone, &d->listener);
     for (size_t i = 0; i < d->observer_count; i++)
         steer_observe_stop(d->observers[i]);
     for (size_t i = 0; i < d->sync_count; i++)

@@ -1,8 +1,8 @@
 /* The local WireGuard devices of one `warren` zone, observed or synced or both (dnsd/steer.h).
  *
- * Looks at the zone once in each turn of the loop, before the loop waits: whatever changed the zone
- * in that turn is pushed together, and nobody has to tell. Nothing is pushed before the zone was
- * loaded whole once. Loop thread only. */
+ * Listens to the zone's changes, and pushes once in each turn of the loop, before the loop waits,
+ * whatever peers changed in that turn. A change of the registry that touches no peer pushes
+ * nothing. Nothing is pushed before the zone was loaded whole once. Loop thread only. */
 #ifndef WARREN_DNSD_ZONE_DEVICES_H
 #define WARREN_DNSD_ZONE_DEVICES_H
 

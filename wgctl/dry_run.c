@@ -20,6 +20,12 @@ static bool routed_elsewhere(void *context, const struct ip_prefix *prefix)
     return wgctl_routes_elsewhere(d->routes, d->input->device, prefix);
 }
 
+static void routes_expected(void *context, const struct ip_prefix *prefixes, size_t count)
+{
+    const struct dry_run *d = context;
+    wgctl_routes_expect(d->routes, d->input->device, prefixes, count);
+}
+
 static bool owned(void *context, const uint8_t *key)
 {
     const struct dry_run *d = context;
@@ -59,6 +65,7 @@ static enum err decide(struct strbuf *out, struct dry_run *d, const struct wg_de
         .adopt = in->adopt,
         .now_s = time(NULL),
         .routed_elsewhere = routed_elsewhere,
+        .routes_expected = routes_expected,
         .owned = owned,
         .context = d,
     };

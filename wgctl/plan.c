@@ -176,6 +176,28 @@ static struct ip_prefix masked(const struct ip_prefix *prefix)
     return out;
 }
 
+/* What the zone claims and the device does not have. */
+static enum err expect_routes(const struct planner *p)
+{
+    size_t count = 0, held = 0;
+    if (p->input->routes_expected == NULL)
+        return OK;
+    struct ip_prefix *prefixes = arena_array(p->arena, p->claimed_count, sizeof(*prefixes));
+    if (prefixes == NULL)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < p->claimed_count; i++) {
+        const struct ip_prefix *prefix = &p->claimed[i].prefix;
+        while (held < p->held_count && compare_prefixes(&p->held[held].prefix, prefix) < 0)
+            held++;
+        bool is_held = held < p->held_count && compare_prefixes(&p->held[held].prefix, prefix) == 0;
+        bool is_repeated = count > 0 && compare_prefixes(&prefixes[count - 1], prefix) == 0;
+        if (!is_held && !is_repeated)
+            prefixes[count++] = *prefix;
+    }
+    p->input->routes_expected(p->input->context, prefixes, count);
+    return OK;
+}
+
 static enum err make_claims(struct planner *p)
 {
     const struct wg_device *d = p->input->device;
@@ -199,7 +221,7 @@ static enum err make_claims(struct planner *p)
     qsort(p->held, p->held_count, sizeof(*p->held), compare_claims);
     qsort(p->claimed, p->claimed_count, sizeof(*p->claimed), compare_claims);
     p->has_claims = true;
-    return OK;
+    return expect_routes(p);
 }
 
 static bool claims(const struct planner *p, const uint8_t *key, const struct ip_prefix *prefix)

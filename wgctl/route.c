@@ -4,6 +4,7 @@
 #include "netlink_reader.h"
 #include "route_answer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
@@ -13,14 +14,20 @@
 #include <sys/time.h>
 
 enum {
-    REQUEST_SIZE = 256,
     RECEIVE_SIZE = 8192,
     TIMEOUT_MS = 2000, /* the kernel answers at once */
+    /* Questions in one message: their answers, of some 1 KB each as the kernel counts, wait in a
+     * receive buffer of 200 KB. */
+    MAX_QUESTIONS = 64,
+    QUESTION_SIZE = 64,
 };
 
 struct wgctl_routes {
     struct mnl_socket *socket; /* NULL while closed */
     uint32_t sequence;
+    struct ip_prefix *expected; /* sorted: what was asked for ahead */
+    bool *elsewhere;            /* for each of them */
+    size_t expected_count;
     uint8_t buffer[RECEIVE_SIZE];
 };
 
@@ -117,6 +124,8 @@ void wgctl_routes_destroy(struct wgctl_routes *r)
     if (r == NULL)
         return;
     routes_close(r);
+    free(r->expected);
+    free(r->elsewhere);
     free(r);
 }
 
@@ -134,10 +143,9 @@ static enum err routes_open(struct wgctl_routes *r)
     return OK;
 }
 
-static enum err send_question(struct wgctl_routes *r, const struct ip_addr *addr)
+static size_t write_question(struct wgctl_routes *r, void *at, const struct ip_addr *addr)
 {
-    uint8_t request[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-    struct nlmsghdr *message = mnl_nlmsg_put_header(request);
+    struct nlmsghdr *message = mnl_nlmsg_put_header(at);
     message->nlmsg_type = RTM_GETROUTE;
     message->nlmsg_flags = NLM_F_REQUEST;
     message->nlmsg_seq = ++r->sequence;
@@ -147,36 +155,109 @@ static enum err send_question(struct wgctl_routes *r, const struct ip_addr *addr
     /* The route of the table, whose length tells a default route, and not the resolved one. */
     header->rtm_flags = RTM_F_FIB_MATCH;
     mnl_attr_put(message, RTA_DST, ip_addr_size(addr), addr->bytes);
-    return mnl_socket_sendto(r->socket, message, message->nlmsg_len) < 0 ? err_from_errno(errno)
-                                                                         : OK;
+    assert(message->nlmsg_len <= QUESTION_SIZE);
+    return NLMSG_ALIGN(message->nlmsg_len);
 }
 
-static enum err ask(struct wgctl_routes *r, const struct ip_addr *addr, struct route_answer *out)
+static enum err send_questions(struct wgctl_routes *r, const struct ip_prefix *prefixes,
+                               size_t count)
 {
-    enum err error = routes_open(r);
-    if (error == OK)
-        error = send_question(r, addr);
+    uint8_t request[MAX_QUESTIONS * QUESTION_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    size_t size = 0;
+    assert(count <= MAX_QUESTIONS);
+    for (size_t i = 0; i < count; i++)
+        size += write_question(r, request + size, &prefixes[i].addr);
+    return mnl_socket_sendto(r->socket, request, size) < 0 ? err_from_errno(errno) : OK;
+}
+
+/* The answer to the question SEQUENCE; the kernel answers in the order of the questions. */
+static enum err receive_answer(struct wgctl_routes *r, uint32_t sequence, struct route_answer *out)
+{
+    enum err error = OK;
     *out = (struct route_answer){.done = false};
     while (error == OK && !out->done) {
         ssize_t size = mnl_socket_recvfrom(r->socket, r->buffer, sizeof(r->buffer));
         if (size < 0 && errno == EINTR)
             continue;
         error = size < 0 ? err_from_errno(errno)
-                         : route_answer_parse(out, r->sequence, r->buffer, (size_t)size);
+                         : route_answer_parse(out, sequence, r->buffer, (size_t)size);
+    }
+    return error;
+}
+
+static bool is_elsewhere(const struct route_answer *answer, unsigned ifindex,
+                         const struct ip_prefix *prefix)
+{
+    /* An address of this machine belongs to no peer, not even if it is the device's. */
+    bool is_address = prefix->length == ip_addr_size(&prefix->addr) * 8;
+    return answer->has_route && ((answer->is_local && is_address) || answer->oif != ifindex);
+}
+
+/* COUNT is at most MAX_QUESTIONS. Those without an answer are elsewhere. */
+static void ask(struct wgctl_routes *r, unsigned ifindex, const struct ip_prefix *prefixes,
+                size_t count, bool *elsewhere)
+{
+    enum err error = routes_open(r);
+    uint32_t sequence = r->sequence;
+    if (error == OK)
+        error = send_questions(r, prefixes, count);
+    for (size_t i = 0; i < count; i++) {
+        struct route_answer answer;
+        if (error == OK)
+            error = receive_answer(r, ++sequence, &answer);
+        elsewhere[i] = error != OK || is_elsewhere(&answer, ifindex, &prefixes[i]);
     }
     if (error != OK)
         routes_close(r);
-    return error;
+}
+
+static int compare_prefixes(const void *a, const void *b)
+{
+    _Static_assert(sizeof(struct ip_prefix) == 18, "memcmp needs a prefix without padding");
+    return memcmp(a, b, sizeof(struct ip_prefix));
+}
+
+static void forget(struct wgctl_routes *r)
+{
+    free(r->expected);
+    free(r->elsewhere);
+    r->expected = NULL;
+    r->elsewhere = NULL;
+    r->expected_count = 0;
+}
+
+void wgctl_routes_expect(struct wgctl_routes *r, const char *device,
+                         const struct ip_prefix *prefixes, size_t count)
+{
+    forget(r);
+    if (count == 0)
+        return;
+    r->expected = calloc(count, sizeof(*r->expected));
+    r->elsewhere = calloc(count, sizeof(*r->elsewhere));
+    if (r->expected == NULL || r->elsewhere == NULL) {
+        forget(r); /* each is asked for by itself then */
+        return;
+    }
+    r->expected_count = count;
+    memcpy(r->expected, prefixes, count * sizeof(*prefixes));
+    qsort(r->expected, count, sizeof(*r->expected), compare_prefixes);
+    unsigned ifindex = if_nametoindex(device);
+    for (size_t at = 0; at < count; at += MAX_QUESTIONS) {
+        size_t some = count - at < MAX_QUESTIONS ? count - at : MAX_QUESTIONS;
+        ask(r, ifindex, r->expected + at, some, r->elsewhere + at);
+    }
 }
 
 bool wgctl_routes_elsewhere(struct wgctl_routes *r, const char *device,
                             const struct ip_prefix *prefix)
 {
-    struct route_answer answer;
-    if (ask(r, &prefix->addr, &answer) != OK)
-        return true;
-    /* An address of this machine belongs to no peer, not even if it is the device's. */
-    bool is_address = prefix->length == ip_addr_size(&prefix->addr) * 8;
-    return answer.has_route &&
-           ((answer.is_local && is_address) || answer.oif != if_nametoindex(device));
+    const struct ip_prefix *known = r->expected_count == 0
+                                        ? NULL
+                                        : bsearch(prefix, r->expected, r->expected_count,
+                                                  sizeof(*r->expected), compare_prefixes);
+    if (known != NULL)
+        return r->elsewhere[known - r->expected];
+    bool elsewhere;
+    ask(r, if_nametoindex(device), prefix, 1, &elsewhere);
+    return elsewhere;
 }

@@ -105,7 +105,8 @@ enum err zones_warren_create(struct zones_warren **out, struct dns_name name,
     /* Only a view writes there: as long as none is asked for, no memory is behind it. */
     z->view_prefixes = calloc(PEER_MAX_ALLOWED_IPS, sizeof(*z->view_prefixes));
     struct registry_zone *defaults = calloc(1, sizeof(*defaults)); /* large for a stack */
-    if (defaults != NULL && z->view_prefixes != NULL) {
+    z->listeners = calloc(1, sizeof(*z->listeners));
+    if (defaults != NULL && z->view_prefixes != NULL && z->listeners != NULL) {
         *defaults = (struct registry_zone){.ttl_s = ZONE_DEFAULT_TTL_S,
                                            .soa_refresh_s = ZONE_DEFAULT_REFRESH_S,
                                            .soa_retry_s = ZONE_DEFAULT_RETRY_S,
@@ -161,6 +162,7 @@ void zones_warren_destroy(struct zones_warren *z)
     list_fini(&z->list);
     free(atomic_load_explicit(&z->settings, memory_order_relaxed));
     free(z->view_prefixes);
+    free(z->listeners);
     zones_warren_free(z->garbage);
     free(z);
 }
@@ -359,6 +361,12 @@ static void group_leave(struct zones_warren *z, const struct group_ref *ref, str
     count_live_group(z, true, list->count > 0);
 }
 
+static void tell_listeners(const struct zones_warren *z, const uint8_t key[static KEY_SIZE])
+{
+    for (const struct zones_warren_listener *l = *z->listeners; l != NULL; l = l->next)
+        l->changed(l->context, key);
+}
+
 static void commit(struct zones_warren *z, struct peer *old, struct peer *new)
 {
     if (old == NULL)
@@ -393,6 +401,7 @@ static enum err take_change(struct zones_warren *z, struct peer *old, struct pee
     enum err e = prepare(z, old, new);
     if (e == OK) {
         commit(z, old, new);
+        tell_listeners(z, new != NULL ? new->key : old->key);
     } else {
         drop_unused_groups(z, new);
         free(new);
@@ -701,6 +710,20 @@ void zones_warren_each_peer(const struct zones_warren *z,
 {
     struct each_peer e = {.z = z, .each = each, .context = context};
     index_each(&z->by_key, each_peer, &e);
+}
+
+void zones_warren_listen(const struct zones_warren *z, struct zones_warren_listener *listener)
+{
+    listener->next = *z->listeners;
+    *z->listeners = listener;
+}
+
+void zones_warren_unlisten(const struct zones_warren *z, struct zones_warren_listener *listener)
+{
+    struct zones_warren_listener **at = z->listeners;
+    while (*at != listener)
+        at = &(*at)->next;
+    *at = listener->next;
 }
 
 size_t zones_warren_peer_count(const struct zones_warren *z)

@@ -355,7 +355,7 @@ static enum err open_zone(struct setup *s, struct wgsd *w, struct wgsd_zone *z)
     if (context == NULL)
         return ERR_NO_MEMORY;
     *context = (struct zone_context){.wgsd = w, .zone = z};
-    return device_subscribe(&z->subscription, z->device, device_event, context);
+    return device_subscribe(&z->subscription, z->device, "wgsd", device_event, context);
 }
 
 enum err directive_wgsd_setup(struct setup *s)

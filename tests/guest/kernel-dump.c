@@ -430,6 +430,12 @@ static bool zone_routed_elsewhere(void *context, const struct ip_prefix *prefix)
     return wgctl_routes_elsewhere(z->routes, z->device, prefix);
 }
 
+static void zone_routes_expected(void *context, const struct ip_prefix *prefixes, size_t count)
+{
+    const struct zone *z = context;
+    wgctl_routes_expect(z->routes, z->device, prefixes, count);
+}
+
 static bool zone_owned(void *context, const uint8_t *key)
 {
     (void)context;
@@ -446,6 +452,7 @@ static enum err adopt_once(struct wgctl *w, struct zone *z, struct plan *plan, s
                                .adopt = true,
                                .now_s = (int64_t)time(NULL),
                                .routed_elsewhere = zone_routed_elsewhere,
+                               .routes_expected = zone_routes_expected,
                                .owned = zone_owned,
                                .context = z};
     if (error == OK)

@@ -62,7 +62,8 @@ struct zones_warren {
     size_t dispute_count;
     struct dispute *spare_disputes;
     size_t spare_dispute_count;
-    struct ip_prefix *view_prefixes; /* PEER_MAX_ALLOWED_IPS */
+    struct ip_prefix *view_prefixes;          /* PEER_MAX_ALLOWED_IPS */
+    struct zones_warren_listener **listeners; /* the first; to listen is no change of the zone */
     struct zones_warren_garbage *garbage;
 };
 

@@ -45,7 +45,16 @@ struct store {
     struct answer **last;
     void (*changed)(void *context);
     void *changed_context;
+    struct store_watch *watches;
     size_t write_count, txn_count, largest_txn, keepalive_count;
+};
+
+struct store_watch {
+    struct store_watch *next;
+    struct store *store;
+    char *first, *behind;
+    store_watch_fn *deliver;
+    void *context;
 };
 
 static void on_later(uv_idle_t *handle);
@@ -72,6 +81,7 @@ static void on_closed(uv_handle_t *handle)
 void fake_store_free(struct store *s)
 {
     assert_null(s->first);
+    assert_null(s->watches);
     uv_close((uv_handle_t *)s->later, on_closed);
     for (size_t i = 0; i < s->count; i++) {
         free(s->items[i].key);
@@ -107,12 +117,30 @@ static size_t position_of(const struct store *s, const char *key, bool *found)
     return i;
 }
 
+static void tell_watches(const struct store *s, const char *key, const struct item *item)
+{
+    struct kv_event event = {.type = item != NULL ? KV_EVENT_PUT : KV_EVENT_DELETE,
+                             .kv = {.key = bytes_of_str(key), .mod_revision = s->revision}};
+    if (item != NULL) {
+        event.kv.value = bytes_of_str(item->value);
+        event.kv.lease = item->lease;
+    }
+    struct store_watch_batch batch = {.revision = s->revision, .events = &event, .event_count = 1};
+    for (struct store_watch *w = s->watches, *next; w != NULL; w = next) {
+        next = w->next;
+        if (strcmp(key, w->first) >= 0 && strcmp(key, w->behind) < 0)
+            assert_true(w->deliver(w->context, &batch));
+    }
+}
+
 static void drop(struct store *s, size_t i)
 {
-    free(s->items[i].key);
+    char *key = s->items[i].key;
     free(s->items[i].value);
     memmove(&s->items[i], &s->items[i + 1], (s->count - i - 1) * sizeof(s->items[0]));
     s->count--;
+    tell_watches(s, key, NULL);
+    free(key);
 }
 
 static void tell_change(const struct store *s)
@@ -155,6 +183,7 @@ static void put_item(struct store *s, const char *key, const char *value, int64_
     s->items[i].value = strdup(value);
     s->items[i].lease = lease;
     s->items[i].revision = s->revision;
+    tell_watches(s, s->items[i].key, &s->items[i]);
 }
 
 void fake_store_put(struct store *s, const char *key, const char *value, int64_t lease)
@@ -233,6 +262,7 @@ void fake_store_expire(struct store *s, int64_t lease)
     for (size_t i = 0; i < s->lease_count; i++)
         if (s->leases[i] == lease)
             s->leases[i--] = s->leases[--s->lease_count];
+    s->revision++;
     for (size_t i = 0; i < s->count;)
         if (s->items[i].lease == lease)
             drop(s, i);
@@ -374,6 +404,7 @@ void store_submit(struct store *s, const struct store_request *request, store_do
     a->response.verdict = s->verdict;
     if (s->verdict == VERDICT_OK)
         carry_out(s, request, a);
+    a->response.revision = s->revision;
     if (!s->deferred) {
         give(a);
         return;
@@ -381,6 +412,51 @@ void store_submit(struct store *s, const struct store_request *request, store_do
     *s->last = a;
     s->last = &a->next;
     uv_idle_start(s->later, on_later);
+}
+
+/* --- Watches. --- */
+
+enum err store_watch_create(struct store_watch **out, struct store *s,
+                            const struct store_watch_request *request, store_watch_fn *deliver,
+                            void *context)
+{
+    struct store_watch *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    assert_in_range(request->start_revision, 1, s->revision + 1);
+    *w = (struct store_watch){.next = s->watches,
+                              .store = s,
+                              .first = text_of(request->key),
+                              .behind = text_of(request->range_end),
+                              .deliver = deliver,
+                              .context = context};
+    s->watches = w;
+    *out = w;
+    return OK;
+}
+
+void store_watch_cancel(struct store_watch *w)
+{
+    struct store_watch **at = &w->store->watches;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    free(w->first);
+    free(w->behind);
+    free(w);
+}
+
+bool fake_store_is_watched(const struct store *s)
+{
+    return s->watches != NULL;
+}
+
+void fake_store_compact(struct store *s)
+{
+    struct store_watch_batch batch = {.revision = s->revision, .compact_revision = s->revision};
+    while (s->watches != NULL) {
+        assert_true(s->watches->deliver(s->watches->context, &batch));
+        store_watch_cancel(s->watches);
+    }
 }
 
 const char *verdict_text(enum verdict v)

@@ -31,4 +31,8 @@ size_t fake_store_txn_count(const struct store *s);
 size_t fake_store_largest_txn(const struct store *s);
 size_t fake_store_keepalive_count(const struct store *s);
 
+bool fake_store_is_watched(const struct store *s);
+/* History that the watches have not seen is gone: they end. */
+void fake_store_compact(struct store *s);
+
 #endif

@@ -83,14 +83,20 @@ static void on_event(void *context, const struct wgctl_watch_event *event)
     atomic_fetch_add(&s->calls, 1);
 }
 
-static struct device_subscription *subscribe(struct seen *s, const char *name)
+static struct device_subscription *subscribe_as(struct seen *s, const char *name,
+                                                const char *directive)
 {
     struct device_subscription *out;
     memset(s, 0, sizeof(*s));
     pthread_mutex_init(&s->lock, NULL);
-    assert_int_equal(device_subscribe(&out, name, on_event, s), OK);
+    assert_int_equal(device_subscribe(&out, name, directive, on_event, s), OK);
     assert_int_equal(atomic_load(&s->calls), 1);
     return out;
+}
+
+static struct device_subscription *subscribe(struct seen *s, const char *name)
+{
+    return subscribe_as(s, name, "wgsd");
 }
 
 static void wait_for(struct seen *s, enum err error, size_t peers)
@@ -164,6 +170,34 @@ static void a_missing_device_is_logged_once_and_heals(void **state)
     wait_for(&second, OK, 2);
     device_unsubscribe(s);
     device_unsubscribe(t);
+    fake_uapi_destroy(fake);
+}
+
+/* A device that no wgsd directive has is no matter of wgsd's, and answers nothing. */
+static void each_directive_that_has_the_device_says_so(void **state)
+{
+    (void)state;
+    struct seen seen[3];
+    struct device_subscription *s[3];
+    char log[4096], healed[4096];
+    output_capture();
+    for (size_t i = 0; i < ARRAY_COUNT(s); i++)
+        s[i] = subscribe_as(&seen[i], "wg8", i < 2 ? "warren" : "wgsd");
+    snprintf(log, sizeof(log), "%s", output_take());
+    struct fake_uapi *fake = fake_make("wg8", 2);
+    for (size_t i = 0; i < ARRAY_COUNT(s); i++)
+        for (int waited = 0; waited < WAIT_MS && atomic_load(&seen[i].peers) != 2; waited += 10)
+            sleep_ms(10);
+    sleep_ms(200);
+    snprintf(healed, sizeof(healed), "%s", output_take());
+    output_release();
+    assert_string_equal(log, "[ERROR] plugin/warren: device wg8: file does not exist "
+                             "(waiting until it appears)\n");
+    assert_int_equal(count_of(healed, "[INFO] plugin/warren: device wg8: readable again"), 1);
+    assert_int_equal(count_of(healed, "[INFO] plugin/wgsd: device wg8: readable again"), 1);
+    assert_int_equal(count_of(healed, "\n"), 2);
+    for (size_t i = 0; i < ARRAY_COUNT(s); i++)
+        device_unsubscribe(s[i]);
     fake_uapi_destroy(fake);
 }
 
@@ -291,6 +325,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_subscriber_knows_the_state_before_it_goes_on, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(changes_are_told, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(each_directive_that_has_the_device_says_so, make_folder,
+                                        remove_folder),
         cmocka_unit_test_setup_teardown(a_missing_device_is_logged_once_and_heals, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(a_missing_device_has_gos_words, make_folder, remove_folder),

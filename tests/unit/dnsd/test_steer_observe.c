@@ -452,6 +452,58 @@ static void a_store_that_is_away_is_caught_up_afterwards(void **state)
     assert_int_equal(fake_store_write_count(w->store), 2);
 }
 
+static void what_others_did_to_an_observation_is_put_right(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", 5);
+    device_peer(w, 2, "192.0.2.2:2", 300);
+    device_set(w);
+    start(w);
+    await(w, 1, LIVE("192.0.2.1:1"));
+    await(w, 2, IDLE("192.0.2.2:2"));
+    int64_t lease = fake_store_lease_of(w->store, key_of(w, 1));
+    for (unsigned round = 0; round < 2; round++) {
+        char key[512];
+        snprintf(key, sizeof(key), "%s", key_of(w, 1));
+        fake_store_delete(w->store, key);
+        await(w, 1, LIVE("192.0.2.1:1"));
+        fake_store_put(w->store, key, LIVE("192.0.2.77:7"), 0);
+        await(w, 1, LIVE("192.0.2.1:1"));
+        assert_int_equal(fake_store_lease_of(w->store, key), lease);
+        fake_store_put(w->store, key, "nonsense", 0);
+        await(w, 1, LIVE("192.0.2.1:1"));
+        snprintf(key, sizeof(key), "%s", key_of(w, 2));
+        fake_store_delete(w->store, key);
+        await(w, 2, IDLE("192.0.2.2:2"));
+        /* Once more with another watch. */
+        fake_store_compact(w->store);
+        turn(w, 1200);
+        assert_true(fake_store_is_watched(w->store));
+    }
+    size_t writes = fake_store_write_count(w->store);
+    turn(w, 1500);
+    assert_int_equal(fake_store_write_count(w->store), writes);
+}
+
+static void another_that_writes_as_us_is_not_chased(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", 5);
+    device_set(w);
+    start(w);
+    await(w, 1, LIVE("192.0.2.1:1"));
+    size_t writes = fake_store_write_count(w->store);
+    char key[512];
+    snprintf(key, sizeof(key), "%s", key_of(w, 1));
+    for (unsigned i = 0; i < 300; i++) {
+        fake_store_put(w->store, key, LIVE("192.0.2.77:7"), 0);
+        turn(w, 10);
+    }
+    assert_true(fake_store_write_count(w->store) - writes <= 5); /* in 3 s */
+}
+
 static void a_stop_with_answers_under_way_is_clean(void **state)
 {
     struct world *w = *state;
@@ -501,6 +553,8 @@ int main(void)
         TEST(a_lost_lease_is_granted_anew_and_everything_written_again),
         TEST(a_lease_found_lost_by_a_write_is_granted_anew),
         TEST(a_store_that_is_away_is_caught_up_afterwards),
+        TEST(what_others_did_to_an_observation_is_put_right),
+        TEST(another_that_writes_as_us_is_not_chased),
         TEST(a_stop_with_answers_under_way_is_clean),
         TEST(a_device_that_comes_later_is_waited_for),
     };

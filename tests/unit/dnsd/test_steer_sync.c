@@ -27,13 +27,30 @@ struct zones_warren {
     uint8_t keys[MAX_PEERS][KEY_SIZE];
     struct ip_prefix ips[MAX_PEERS];
     size_t count;
-    int64_t revision;
     bool is_loaded;
+    struct zones_warren_listener **listener;
 };
 
-int64_t zones_warren_revision(const struct zones_warren *z)
+bool zones_warren_peer(const struct zones_warren *z, const uint8_t key[static KEY_SIZE],
+                       struct zones_warren_peer_view *out)
 {
-    return z->revision;
+    for (size_t i = 0; i < z->count; i++)
+        if (memcmp(z->keys[i], key, KEY_SIZE) == 0) {
+            *out = z->peers[i];
+            return true;
+        }
+    return false;
+}
+
+void zones_warren_listen(const struct zones_warren *z, struct zones_warren_listener *listener)
+{
+    *z->listener = listener;
+}
+
+void zones_warren_unlisten(const struct zones_warren *z, struct zones_warren_listener *listener)
+{
+    assert_ptr_equal(*z->listener, listener);
+    *z->listener = NULL;
 }
 
 void zones_warren_each_peer(const struct zones_warren *z,
@@ -176,6 +193,14 @@ static void zone_clear(struct world *w)
     memset(&w->zone, 0, sizeof(w->zone));
 }
 
+/* Any of the peers may have changed, come or gone. */
+static void zone_changed(struct world *w)
+{
+    for (unsigned i = 1; i <= MAX_PEERS; i++)
+        steer_sync_peer_changed(w->sync, (uint8_t[KEY_SIZE]){(uint8_t)i});
+    steer_sync_zone_changed(w->sync);
+}
+
 /* Waits for set number COUNT and checks its text. The time that it took, in ms. */
 static double await_set(struct world *w, uint64_t count, const char *expected)
 {
@@ -208,7 +233,7 @@ static void a_published_endpoint_is_set_within_100_ms(void **state)
     zone_peer(w, 2, "192.0.2.2:2", "10.0.0.2/32");
     turn(w, 200);
     assert_int_equal(fake_uapi_set_count(w->fake), 0); /* not told of the zone yet */
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     double ms = await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
     assert_true(ms < 100);
     device_begin(w);
@@ -221,7 +246,7 @@ static void a_published_endpoint_is_set_within_100_ms(void **state)
         w->zone.peers[0].endpoint.port = (uint16_t)port;
         snprintf(expected, sizeof(expected),
                  "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:%u\n\n", port);
-        steer_sync_zone_changed(w->sync);
+        zone_changed(w);
         assert_true(await_set(w, port - 8, expected) < 100);
         device_begin(w);
         snprintf(expected, sizeof(expected), "192.0.2.9:%u", port);
@@ -239,7 +264,7 @@ static void a_peer_that_is_alive_waits_until_it_is_silent(void **state)
     device_set(w);
     zone_peer(w, 1, "192.0.2.9:9", "");
     start(w, false);
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     turn(w, 700);
     assert_int_equal(fake_uapi_set_count(w->fake), 0);
     (void)await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
@@ -252,7 +277,7 @@ static void a_peer_that_appears_on_the_device_is_told_its_endpoint(void **state)
     device_set(w);
     zone_peer(w, 1, "192.0.2.9:9", "");
     start(w, false);
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     turn(w, 300);
     assert_int_equal(fake_uapi_set_count(w->fake), 0);
     device_begin(w);
@@ -269,7 +294,7 @@ static void adopted_peers_are_remembered_across_a_restart(void **state)
     device_set(w);
     start(w, true);
     zone_peer(w, 1, "192.0.2.1:1", "10.99.0.1/32");
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     (void)await_set(w, 1,
                     "set=1\n" KEY("01") "endpoint=192.0.2.1:1\n"
                                         "replace_allowed_ips=true\nallowed_ip=10.99.0.1/32\n\n");
@@ -282,7 +307,7 @@ static void adopted_peers_are_remembered_across_a_restart(void **state)
     start(w, true);
     turn(w, 200);
     assert_int_equal(fake_uapi_set_count(w->fake), 1); /* the zone is not loaded yet */
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     (void)await_set(w, 2, "set=1\n" KEY("01") "remove=true\n\n");
     device_begin(w);
     device_peer(w, 7, "192.0.2.7:7", -1);
@@ -295,7 +320,7 @@ static void adopted_peers_are_remembered_across_a_restart(void **state)
     device_peer(w, 1, "192.0.2.1:1", -1);
     device_set(w);
     start(w, true);
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     turn(w, 800);
     assert_int_equal(fake_uapi_set_count(w->fake), 2);
     assert_int_equal(remove_remembered(w->directory), 1);
@@ -313,7 +338,7 @@ static void a_refusing_device_is_not_hammered_and_the_others_are_set(void **stat
     for (unsigned i = 1; i <= 3; i++)
         zone_peer(w, i, "192.0.2.9:9", "");
     start(w, false);
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     turn(w, 1500);
     /* All, the first, the second, the rest; in each of few rounds. */
     char *text = fake_uapi_last_set(w->fake);
@@ -331,10 +356,64 @@ static void many_changes_make_few_rounds(void **state)
     zone_peer(w, 1, "192.0.2.1:1", "");
     start(w, false);
     for (unsigned i = 0; i < 500; i++) {
-        steer_sync_zone_changed(w->sync);
+        w->zone.peers[0].endpoint.port = (uint16_t)(i + 2);
+        zone_changed(w);
         turn(w, 1);
     }
     assert_true(fake_uapi_get_count(w->fake) < 40);
+}
+
+static void what_does_not_matter_to_the_device_makes_no_round(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_peer(w, 1, "192.0.2.1:1", -1);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.1:1", "10.0.0.1/32");
+    start(w, false);
+    zone_changed(w);
+    turn(w, 1500);
+    uint64_t before = fake_uapi_get_count(w->fake);
+    for (unsigned i = 0; i < 1000; i++) {
+        w->zone.peers[0].name = i % 2 == 0 ? "other" : "name";
+        zone_changed(w);
+        turn(w, 1);
+    }
+    /* The watch's own reads, two a second. */
+    assert_true(fake_uapi_get_count(w->fake) - before < 8);
+}
+
+static void peers_that_come_and_go_are_followed_one_by_one(void **state)
+{
+    struct world *w = *state;
+    device_begin(w);
+    device_set(w);
+    zone_peer(w, 1, "192.0.2.1:1", "10.99.0.1/32");
+    zone_peer(w, 2, "192.0.2.2:2", "10.99.0.2/32");
+    start(w, true);
+    steer_sync_zone_changed(w->sync); /* what was there at the start needs no telling */
+    (void)await_set(w, 1,
+                    "set=1\n" KEY("01") "endpoint=192.0.2.1:1\n"
+                                        "replace_allowed_ips=true\nallowed_ip=10.99.0.1/32\n" KEY(
+                                            "02") "endpoint=192.0.2.2:2\n"
+                                                  "replace_allowed_ips=true\n"
+                                                  "allowed_ip=10.99.0.2/32\n\n");
+    w->zone.count = 1;
+    device_begin(w);
+    strbuf_add_format(&w->state,
+                      "public_key=01%062x\nendpoint=192.0.2.1:1\n"
+                      "allowed_ip=10.99.0.1/32\n",
+                      0);
+    strbuf_add_format(&w->state,
+                      "public_key=02%062x\nendpoint=192.0.2.2:2\n"
+                      "allowed_ip=10.99.0.2/32\n",
+                      0);
+    device_set(w);
+    turn(w, 1000);
+    assert_int_equal(fake_uapi_set_count(w->fake), 1); /* nobody told */
+    steer_sync_peer_changed(w->sync, (uint8_t[KEY_SIZE]){2});
+    steer_sync_zone_changed(w->sync);
+    (void)await_set(w, 2, "set=1\n" KEY("02") "remove=true\n\n");
 }
 
 static void a_stop_waits_for_a_hung_device_no_longer_than_it_must(void **state)
@@ -345,7 +424,7 @@ static void a_stop_waits_for_a_hung_device_no_longer_than_it_must(void **state)
     start(w, true);
     struct fake_uapi_options options = {.delay_ms = 4000};
     fake_uapi_set_options(w->fake, &options);
-    steer_sync_zone_changed(w->sync);
+    zone_changed(w);
     turn(w, 300);
     uint64_t begin = uv_hrtime();
     stop(w);
@@ -358,10 +437,11 @@ static bool zone_is_loaded(const void *context)
     return z->is_loaded;
 }
 
-static void devices_of_a_zone_follow_its_revision_once_it_is_loaded(void **state)
+static void devices_of_a_zone_follow_its_changes_once_it_is_loaded(void **state)
 {
     struct world *w = *state;
     struct zone_devices *devices;
+    struct zones_warren_listener *listener = NULL;
     struct zone_device device = {.device = w->name, .is_synced = true};
     struct zone_devices_config config = {.loop = &w->loop,
                                          .zone = &w->zone,
@@ -374,10 +454,11 @@ static void devices_of_a_zone_follow_its_revision_once_it_is_loaded(void **state
     device_peer(w, 1, "192.0.2.1:1", -1);
     device_set(w);
     zone_peer(w, 1, "192.0.2.9:9", "");
+    w->zone.listener = &listener;
     assert_int_equal(zone_devices_start(&devices, &config), OK);
     turn(w, 200);
     assert_int_equal(fake_uapi_set_count(w->fake), 0);
-    w->zone.is_loaded = true; /* without any change of the revision */
+    w->zone.is_loaded = true; /* without any change */
     (void)await_set(w, 1, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:9\n\n");
     device_begin(w);
     device_peer(w, 1, "192.0.2.9:9", -1);
@@ -386,10 +467,11 @@ static void devices_of_a_zone_follow_its_revision_once_it_is_loaded(void **state
     w->zone.peers[0].endpoint.port = 10;
     turn(w, 200);
     assert_int_equal(fake_uapi_set_count(w->fake), 1);
-    w->zone.revision++;
+    listener->changed(listener->context, w->zone.keys[0]);
     assert_true(await_set(w, 2, "set=1\n" KEY("01") "update_only=true\nendpoint=192.0.2.9:10\n\n") <
                 100);
     zone_devices_stop(devices);
+    assert_null(listener);
 }
 
 static void a_stop_at_any_moment_is_clean(void **state)
@@ -401,7 +483,7 @@ static void a_stop_at_any_moment_is_clean(void **state)
     zone_peer(w, 1, "192.0.2.9:9", "");
     for (int turns = 0; turns < 10; turns++) {
         start(w, turns % 2 != 0);
-        steer_sync_zone_changed(w->sync);
+        zone_changed(w);
         turn(w, turns);
         stop(w);
     }
@@ -418,8 +500,10 @@ int main(void)
         TEST(adopted_peers_are_remembered_across_a_restart),
         TEST(a_refusing_device_is_not_hammered_and_the_others_are_set),
         TEST(many_changes_make_few_rounds),
+        TEST(what_does_not_matter_to_the_device_makes_no_round),
+        TEST(peers_that_come_and_go_are_followed_one_by_one),
         TEST(a_stop_waits_for_a_hung_device_no_longer_than_it_must),
-        TEST(devices_of_a_zone_follow_its_revision_once_it_is_loaded),
+        TEST(devices_of_a_zone_follow_its_changes_once_it_is_loaded),
         TEST(a_stop_at_any_moment_is_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,8 @@ struct plan_input {
     int64_t now_s; /* UNIX time, as the device's handshake times are */
     /* Whether PREFIX is routed to another interface than the device already. */
     bool (*routed_elsewhere)(void *context, const struct ip_prefix *prefix);
+    /* NULL, or told before the first question in which prefixes there may be questions about. */
+    void (*routes_expected)(void *context, const struct ip_prefix *prefixes, size_t count);
     /* Whether an earlier adoption made the peer with KEY. */
     bool (*owned)(void *context, const uint8_t *key);
     void *context;

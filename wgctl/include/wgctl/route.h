@@ -19,5 +19,9 @@ void wgctl_routes_destroy(struct wgctl_routes *r);
  * captured by mistake. */
 bool wgctl_routes_elsewhere(struct wgctl_routes *r, const char *device,
                             const struct ip_prefix *prefix);
+/* Asks for COUNT prefixes together, which is much cheaper, and keeps the answers for
+ * wgctl_routes_elsewhere until the next call. */
+void wgctl_routes_expect(struct wgctl_routes *r, const char *device,
+                         const struct ip_prefix *prefixes, size_t count);
 
 #endif

@@ -109,6 +109,18 @@ bool zones_warren_peer(const struct zones_warren *z, const uint8_t key[static KE
 void zones_warren_each_peer(const struct zones_warren *z,
                             bool (*each)(void *context, const struct zones_warren_peer_view *peer),
                             void *context);
+
+/* Who wants to know which peers change. */
+struct zones_warren_listener {
+    struct zones_warren_listener *next; /* the zone's */
+    /* After each change of the peer with KEY that its view may show; it may be gone. */
+    void (*changed)(void *context, const uint8_t key[static KEY_SIZE]);
+    void *context;
+};
+/* LISTENER is the caller's and stays where it is until zones_warren_unlisten. */
+void zones_warren_listen(const struct zones_warren *z, struct zones_warren_listener *listener);
+void zones_warren_unlisten(const struct zones_warren *z, struct zones_warren_listener *listener);
+
 size_t zones_warren_peer_count(const struct zones_warren *z);
 size_t zones_warren_published_count(const struct zones_warren *z);
 /* Bytes that the zone's data holds, for metrics. */
