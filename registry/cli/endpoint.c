@@ -1,3 +1,5 @@
+#include "endpoint.h"
+
 #include "output.h"
 #include "verbs.h"
 
@@ -42,12 +44,11 @@ int member_list(struct cli *cli, char **arguments, size_t count)
     return CLI_OK;
 }
 
-/* The endpoints as a user knows them: those given, or the members' client URLs. */
-static size_t wanted_endpoints(struct cli *cli, const char **out)
+size_t endpoints_wanted(struct cli *cli, bool is_cluster, const char **out)
 {
     struct call_status status = {0};
     size_t count = 0;
-    if (!whole_cluster) {
+    if (!is_cluster) {
         for (size_t i = 0; i < cli->endpoints.count; i++)
             out[count++] = cli->endpoints.items[i];
         return count;
@@ -63,8 +64,7 @@ static size_t wanted_endpoints(struct cli *cli, const char **out)
     return count;
 }
 
-/* Calls of what follows go to ENDPOINT alone. */
-static void turn_to(struct cli *cli, const char *endpoint)
+void endpoint_turn_to(struct cli *cli, const char *endpoint)
 {
     struct strbuf address = STRBUF_EMPTY, why = STRBUF_EMPTY;
     if (endpoint_address(&address, endpoint, &why) != OK)
@@ -80,11 +80,11 @@ int endpoint_status(struct cli *cli, char **arguments, size_t count)
     size_t listed = 0;
     (void)arguments;
     cli_start(cli);
-    count = wanted_endpoints(cli, endpoints);
+    count = endpoints_wanted(cli, whole_cluster, endpoints);
     for (size_t i = 0; i < count; i++) {
         Etcdserverpb__StatusRequest request = ETCDSERVERPB__STATUS_REQUEST__INIT;
         struct call_status status = {0};
-        turn_to(cli, endpoints[i]);
+        endpoint_turn_to(cli, endpoints[i]);
         void *reply = cli_try(cli, "/etcdserverpb.Maintenance/Status", &request,
                               &etcdserverpb__status_response__descriptor, true, &status);
         if (reply == NULL)
@@ -105,12 +105,12 @@ int endpoint_hashkv(struct cli *cli, char **arguments, size_t count)
     size_t listed = 0;
     (void)arguments;
     cli_start(cli);
-    count = wanted_endpoints(cli, endpoints);
+    count = endpoints_wanted(cli, whole_cluster, endpoints);
     for (size_t i = 0; i < count; i++) {
         Etcdserverpb__HashKVRequest request = ETCDSERVERPB__HASH_KVREQUEST__INIT;
         struct call_status status = {0};
         request.revision = hash_revision;
-        turn_to(cli, endpoints[i]);
+        endpoint_turn_to(cli, endpoints[i]);
         void *reply = cli_try(cli, "/etcdserverpb.Maintenance/HashKV", &request,
                               &etcdserverpb__hash_kvresponse__descriptor, true, &status);
         if (reply != NULL) {
@@ -127,8 +127,7 @@ int endpoint_hashkv(struct cli *cli, char **arguments, size_t count)
     return CLI_OK;
 }
 
-/* Go's time.Duration, as far as such durations go. */
-static char *took_text(const struct timespec *begin)
+char *endpoint_took_text(const struct timespec *begin)
 {
     struct timespec end;
     struct strbuf out = STRBUF_EMPTY;
@@ -178,7 +177,7 @@ static void check_health(struct cli *cli, struct endpoint_health *out)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     const void *reply = cli_try(cli, "/etcdserverpb.KV/Range", &request,
                                 &etcdserverpb__range_response__descriptor, true, &status);
-    out->took = took_text(&begin);
+    out->took = endpoint_took_text(&begin);
     /* A refusal for want of a permission came through consensus, too. */
     if (reply == NULL && strcmp(strbuf_str(&status.message), "etcdserver: permission denied") != 0)
         out->error = status_text(&status);
@@ -194,9 +193,9 @@ int endpoint_health(struct cli *cli, char **arguments, size_t count)
     bool all_healthy = true;
     (void)arguments;
     cli_start(cli);
-    count = wanted_endpoints(cli, endpoints);
+    count = endpoints_wanted(cli, whole_cluster, endpoints);
     for (size_t i = 0; i < count; i++) {
-        turn_to(cli, endpoints[i]);
+        endpoint_turn_to(cli, endpoints[i]);
         list[i] = (struct endpoint_health){.endpoint = endpoints[i]};
         check_health(cli, &list[i]);
         all_healthy = all_healthy && list[i].is_healthy;

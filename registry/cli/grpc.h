@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "registry/verdict.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
@@ -22,18 +23,6 @@ enum {
     GRPC_MAX_QUEUED_MESSAGES = 4096,
     GRPC_MAX_STATUS_MESSAGE = 64 << 10,
     GRPC_WINDOW_SIZE = 1 << 20,
-};
-
-/* gRPC's status codes that we name ourselves. */
-enum grpc_code {
-    GRPC_OK = 0,
-    GRPC_CANCELED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
 };
 
 struct grpc_session;

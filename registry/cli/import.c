@@ -1,21 +1,29 @@
-/* import: peers out of files, in batches, each of them one transaction.
+/* import: peers out of files, read once, in batches that are each one transaction.
  *
- * What is already stored as the file says is passed over, so an import that was cut off is simply
- * run again. Each batch expects its keys as they were read: a write of someone else in between
- * makes the import stop and say so, never overwrites. */
+ * A batch first tries to add all of its peers. If one of them is there already, the same
+ * transaction answers what is stored: the same content is passed over, another one is an error, or
+ * with
+ * --replace a second transaction changes it if nobody else did meanwhile. So an import that was cut
+ * off is simply run again, and nothing is ever overwritten unasked. Memory does not grow with the
+ * files, but for 24 bytes a name (import_names.h): names are unique in a zone. Someone who adds a
+ * peer with the same name while an import runs is not noticed. */
+#include "import_names.h"
 #include "store.h"
 #include "verbs.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum {
-    BATCH = 100, /* peers; etcd takes 128 operations by default */
+    BATCH = 127, /* peers: with the zone's own key the 128 operations that servers take */
     BATCH_SIZE = 512 << 10,
     MAX_WG_FILE = 256 << 20,
     PROGRESS_EVERY = 10000,
+    MAX_ATTEMPTS = 10, /* of a batch whose peers others change */
 };
 
 static const char *zone_text;
@@ -28,152 +36,355 @@ struct flag import_flags[] = {
     {0},
 };
 
+/* A peer of the batch. */
+struct pending {
+    uint8_t peer[KEY_SIZE];
+    char *key, *value; /* owned */
+    size_t line;
+};
+
 struct import {
     struct cli *cli;
-    const char *zone; /* the default one; NULL until needed */
-    const char *file;
+    const char *default_zone; /* NULL until needed */
+    char **files;
+    uint32_t file;
     size_t line;
-    struct peer_list known; /* of known_zone, in the order of keys */
-    char known_zone[ZONE_TEXT_SIZE];
-    struct store_txn txn;
-    char *owned[2 * BATCH];
-    size_t owned_count, batch, batch_size;
+    char **zones; /* whose names are known */
+    size_t zone_count;
+    struct name_claims claims;
+    struct pending batch[BATCH]; /* all of batch_zone, all of the present file */
+    size_t batch_count, batch_size;
+    char batch_zone[ZONE_TEXT_SIZE];
     size_t added, changed, same;
 };
 
-static _Noreturn void fail(const struct import *in, const char *what)
+static const char *file_name(const struct import *in, uint32_t file)
 {
-    cli_exit(CLI_INVALID_INPUT, "%s:%zu: %s", in->file, in->line, what);
+    return strcmp(in->files[file], "-") == 0 ? "standard input" : in->files[file];
 }
 
-static void progress(const struct import *in, bool at_end)
+static _Noreturn void fail_at(const struct import *in, size_t line, const char *what)
 {
-    size_t done = in->added + in->changed + in->same;
-    if (at_end || done % PROGRESS_EVERY == 0)
-        fprintf(stderr, "%s%zu peers: %zu added, %zu changed, %zu as they were%s",
-                isatty(STDERR_FILENO) ? "\r" : "", done, in->added, in->changed, in->same,
-                at_end || !isatty(STDERR_FILENO) ? "\n" : "");
+    cli_exit(CLI_INVALID_INPUT, "%s:%zu: %s", file_name(in, in->file), line, what);
+}
+
+static _Noreturn void fail(const struct import *in, const char *what)
+{
+    fail_at(in, in->line, what);
+}
+
+static void say_progress(const struct import *in, bool at_end)
+{
+    bool is_screen = isatty(STDERR_FILENO) == 1;
+    fprintf(stderr, "%s%zu peers: %zu added, %zu changed, %zu as they were%s",
+            is_screen ? "\r" : "", in->added + in->changed + in->same, in->added, in->changed,
+            in->same, at_end || !is_screen ? "\n" : "");
+}
+
+/* Batches. */
+
+static void add_put(struct store_txn *txn, const struct pending *p, int64_t mod_revision)
+{
+    store_expect(txn, p->key, mod_revision);
+    store_put(txn, p->key, p->value);
+}
+
+static Etcdserverpb__TxnResponse *try_to_add_all(struct import *in, const char *zone_key)
+{
+    struct store_txn txn = {0};
+    store_expect_any(&txn, zone_key);
+    store_else_get(&txn, zone_key);
+    for (size_t i = 0; i < in->batch_count; i++) {
+        add_put(&txn, &in->batch[i], 0);
+        store_else_get(&txn, in->batch[i].key);
+    }
+    return store_commit_reply(in->cli, &txn);
+}
+
+/* What the transaction found under the key number AT; NULL if nothing. */
+static const Mvccpb__KeyValue *found_at(const Etcdserverpb__TxnResponse *r, size_t at)
+{
+    const Etcdserverpb__ResponseOp *op = at < r->n_responses ? r->responses[at] : NULL;
+    if (op == NULL || op->response_case != ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE)
+        cli_exit(CLI_ERROR, "the server answered a transaction with something else");
+    return op->response_range->n_kvs > 0 ? op->response_range->kvs[0] : NULL;
+}
+
+/* Whether KV says what P does, however it is written; its name otherwise, to give it up. */
+static bool is_as_stored(const struct pending *p, const Mvccpb__KeyValue *kv,
+                         char name[static PEER_NAME_MAX + 1])
+{
+    struct registry_peer peer;
+    struct arena *arena = store_arena();
+    arena_reset(arena);
+    name[0] = '\0';
+    if (registry_peer_parse(&peer, bytes_of(kv->value.data, kv->value.len), arena, NULL) != OK)
+        return false;
+    char *value = store_peer_value(&peer);
+    bool is_same = strcmp(value, p->value) == 0;
+    free(value);
+    memcpy(name, peer.name, PEER_NAME_MAX + 1);
+    return is_same;
+}
+
+struct tally {
+    size_t added, changed, same;
+    char old_names[BATCH][PEER_NAME_MAX + 1]; /* of those that change */
+};
+
+/* One after the other, as FOUND says they are stored; whether nobody was faster. */
+static bool put_one_by_one(struct import *in, const char *zone_key,
+                           const Etcdserverpb__TxnResponse *found, struct tally *t)
+{
+    struct store_txn txn = {0};
+    if (found_at(found, 0) == NULL)
+        cli_exit(CLI_ERROR, "zone %s was deleted meanwhile", in->batch_zone);
+    store_expect_any(&txn, zone_key);
+    for (size_t i = 0; i < in->batch_count; i++) {
+        const Mvccpb__KeyValue *kv = found_at(found, i + 1);
+        t->old_names[i][0] = '\0';
+        if (kv == NULL) {
+            add_put(&txn, &in->batch[i], 0);
+            t->added++;
+        } else if (is_as_stored(&in->batch[i], kv, t->old_names[i])) {
+            t->same++;
+            t->old_names[i][0] = '\0';
+        } else if (is_forced) {
+            add_put(&txn, &in->batch[i], kv->mod_revision);
+            t->changed++;
+        } else {
+            fail_at(in, in->batch[i].line,
+                    "this peer is stored with another content; --replace changes it");
+        }
+    }
+    return t->added + t->changed == 0 || store_commit(in->cli, &txn);
+}
+
+/* Names that peers of the batch had, unless they still have them. */
+static void give_names_up(struct import *in, const struct tally *t)
+{
+    for (size_t i = 0; i < in->batch_count; i++) {
+        struct registry_peer peer;
+        const struct pending *p = &in->batch[i];
+        struct arena *arena = store_arena();
+        if (t->old_names[i][0] == '\0')
+            continue;
+        arena_reset(arena);
+        if (registry_peer_parse(&peer, bytes_of_str(p->value), arena, NULL) == OK &&
+            strcmp(peer.name, t->old_names[i]) != 0)
+            name_claims_remove(&in->claims, in->batch_zone, t->old_names[i], p->peer);
+    }
+}
+
+static bool store_batch(struct import *in, const char *zone_key)
+{
+    static struct tally t;
+    t = (struct tally){.added = 0};
+    Etcdserverpb__TxnResponse *r = try_to_add_all(in, zone_key);
+    bool is_done = r->succeeded;
+    if (is_done)
+        t.added = in->batch_count;
+    else
+        is_done = put_one_by_one(in, zone_key, r, &t);
+    etcdserverpb__txn_response__free_unpacked(r, NULL);
+    if (!is_done)
+        return false;
+    give_names_up(in, &t);
+    in->added += t.added;
+    in->changed += t.changed;
+    in->same += t.same;
+    return true;
 }
 
 static void flush(struct import *in)
 {
-    if (in->batch > 0 && !store_commit(in->cli, &in->txn))
-        cli_exit(CLI_ERROR,
-                 "%s:%zu: a peer of the last %zu was changed by someone else meanwhile; run the "
-                 "import again",
-                 in->file, in->line, in->batch);
-    for (size_t i = 0; i < in->owned_count; i++)
-        free(in->owned[i]);
-    in->owned_count = in->batch = in->batch_size = 0;
+    size_t before = (in->added + in->changed + in->same) / PROGRESS_EVERY;
+    int attempts = 0;
+    if (in->batch_count == 0)
+        return;
+    char *zone_key = store_zone_key(in->batch_zone);
+    while (!store_batch(in, zone_key)) {
+        if (++attempts == MAX_ATTEMPTS)
+            cli_exit(CLI_ERROR, "%s:%zu: others write to these peers all the time; try again",
+                     file_name(in, in->file), in->batch[0].line);
+    }
+    free(zone_key);
+    for (size_t i = 0; i < in->batch_count; i++) {
+        free(in->batch[i].key);
+        free(in->batch[i].value);
+    }
+    in->batch_count = in->batch_size = 0;
+    if ((in->added + in->changed + in->same) / PROGRESS_EVERY > before)
+        say_progress(in, false);
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return memcmp(a, ((const struct stored_peer *)b)->entry.key, KEY_SIZE);
-}
+/* Names. */
 
-static int compare_peers(const void *a, const void *b)
+static void visit_stored(void *user, const Mvccpb__KeyValue *kv)
 {
-    return compare_keys(((const struct stored_peer *)a)->entry.key, b);
+    struct import *in = user;
+    struct registry_key key;
+    struct registry_peer peer;
+    struct name_claim other;
+    struct arena *arena = store_arena();
+    registry_key_parse(&key, bytes_of(kv->key.data, kv->key.len));
+    arena_reset(arena);
+    if (key.type != REGISTRY_KEY_PEER ||
+        registry_peer_parse(&peer, bytes_of(kv->value.data, kv->value.len), arena, NULL) != OK ||
+        peer.name[0] == '\0')
+        return;
+    enum err error =
+        name_claims_add(&in->claims, in->batch_zone, peer.name, key.peer, 0, 0, &other);
+    if (error == ERR_NO_MEMORY)
+        cli_memory(NULL);
+    if (error == ERR_EXISTS)
+        fprintf(stderr, "Warning: two stored peers of zone %s are called %s\n", in->batch_zone,
+                peer.name);
 }
 
 static void enter_zone(struct import *in, const char *zone)
 {
-    char name[ZONE_TEXT_SIZE];
-    if (strcmp(zone, in->known_zone) == 0)
+    struct strbuf prefix = STRBUF_EMPTY;
+    if (strcmp(zone, in->batch_zone) == 0)
         return;
-    snprintf(name, sizeof(name), "%s", zone);
     flush(in);
-    store_zone(in->cli, name, true);
-    store_peers(in->cli, name, &in->known);
-    if (in->known.count > 0)
-        qsort(in->known.items, in->known.count, sizeof(*in->known.items), compare_peers);
-    memcpy(in->known_zone, name, sizeof(name));
+    snprintf(in->batch_zone, sizeof(in->batch_zone), "%s", zone);
+    for (size_t i = 0; i < in->zone_count; i++) {
+        if (strcmp(in->zones[i], zone) == 0)
+            return;
+    }
+    const char *name = store_zone(in->cli, zone, true);
+    in->zones = cli_memory(realloc(in->zones, (in->zone_count + 1) * sizeof(*in->zones)));
+    in->zones[in->zone_count++] = cli_memory(strdup(name));
+    registry_peers_prefix(&prefix, bytes_of_str(name));
+    store_scan(in->cli, cli_text(&prefix), true, visit_stored, in);
+}
+
+static enum err claim_name(struct import *in, const struct peer_entry *entry,
+                           struct name_claim *other)
+{
+    uint32_t line = in->line < UINT32_MAX ? (uint32_t)in->line : UINT32_MAX;
+    return name_claims_add(&in->claims, entry->zone, entry->peer.name, entry->key, in->file, line,
+                           other);
+}
+
+static void check_name(struct import *in, const struct peer_entry *entry)
+{
+    struct name_claim other = {.line = 0};
+    struct strbuf what = STRBUF_EMPTY;
+    if (entry->peer.name[0] == '\0')
+        return;
+    enum err error = claim_name(in, entry, &other);
+    if (error == ERR_EXISTS && other.line == 0) { /* unless the batch renames that peer */
+        flush(in);
+        error = claim_name(in, entry, &other);
+    }
+    if (error == OK)
+        return;
+    if (error != ERR_EXISTS)
+        cli_memory(NULL);
+    if (other.line > 0)
+        strbuf_add_format(&what, "the name '%s' is claimed by %s:%" PRIu32 " already",
+                          entry->peer.name, file_name(in, other.file), other.line);
+    else
+        strbuf_add_format(&what,
+                          "the name '%s' is that of another peer in zone %s (`warrenctl peer show "
+                          "%s` shows it)",
+                          entry->peer.name, entry->zone, entry->peer.name);
+    fail(in, cli_text(&what));
+}
+
+/* Peers. */
+
+/* The peer of the batch with this key; NULL without. */
+static const struct pending *find_pending(const struct import *in, const uint8_t *peer)
+{
+    for (size_t i = 0; i < in->batch_count; i++) {
+        if (memcmp(in->batch[i].peer, peer, KEY_SIZE) == 0)
+            return &in->batch[i];
+    }
+    return NULL;
 }
 
 static void import_peer(struct import *in, struct peer_entry *entry)
 {
     if (entry->zone[0] == '\0') {
-        if (in->zone == NULL)
-            in->zone = store_zone(in->cli, zone_text, true);
-        snprintf(entry->zone, sizeof(entry->zone), "%s", in->zone);
+        if (in->default_zone == NULL)
+            in->default_zone = store_zone(in->cli, zone_text, true);
+        snprintf(entry->zone, sizeof(entry->zone), "%s", in->default_zone);
     }
     enter_zone(in, entry->zone);
-    const struct stored_peer *old = in->known.count == 0
-                                        ? NULL
-                                        : bsearch(entry->key, in->known.items, in->known.count,
-                                                  sizeof(*in->known.items), compare_keys);
-    char *value = store_peer_value(&entry->peer);
-    char *before = old != NULL && !old->is_malformed ? store_peer_value(&old->entry.peer) : NULL;
-    bool is_same = before != NULL && strcmp(before, value) == 0;
-    free(before);
-    if (is_same) {
-        free(value);
-        in->same++;
-        progress(in, false);
-        return;
-    }
-    if (old != NULL && !is_forced)
-        fail(in, "this peer is stored with another content; --replace changes it");
-    char *key = store_peer_key(entry->zone, entry->key);
-    /* The same key twice in a file: the second finds the first stored only after a flush. */
-    for (size_t i = 0; i < in->owned_count; i += 2) {
-        if (strcmp(in->owned[i], key) == 0)
-            fail(in, "the same key stands in this file before");
-    }
-    store_expect(&in->txn, key, old != NULL ? old->mod_revision : 0);
-    store_put(&in->txn, key, value);
-    in->owned[in->owned_count++] = key;
-    in->owned[in->owned_count++] = value;
-    in->batch_size += strlen(key) + strlen(value);
-    if (old != NULL)
-        in->changed++;
-    else
-        in->added++;
-    if (++in->batch == BATCH || in->batch_size > BATCH_SIZE)
+    check_name(in, entry);
+    if (find_pending(in, entry->key) != NULL)
+        flush(in); /* a key that comes twice is one that is stored already */
+    struct pending *p = &in->batch[in->batch_count++];
+    *p = (struct pending){
+        .key = store_peer_key(entry->zone, entry->key),
+        .value = store_peer_value(&entry->peer),
+        .line = in->line,
+    };
+    memcpy(p->peer, entry->key, KEY_SIZE);
+    in->batch_size += strlen(p->key) + strlen(p->value);
+    if (in->batch_count == BATCH || in->batch_size > BATCH_SIZE)
         flush(in);
-    progress(in, false);
 }
 
-/* JSON lines are read as they come: a million of them need no memory. */
-static void import_lines(struct import *in, FILE *f, struct strbuf *first)
+/* Files. */
+
+/* The next line without its end; false at the end of the file. ERR_LIMIT would need more than
+ * PEER_LINE_MAX_SIZE: such a line ends the import. */
+static bool read_line(const struct import *in, FILE *f, struct strbuf *line)
+{
+    int c;
+    strbuf_clear(line);
+    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+        if (line->size == PEER_LINE_MAX_SIZE)
+            fail(in, "longer than a peer can be");
+        strbuf_add_char(line, (char)c);
+    }
+    if (line->failed)
+        cli_memory(NULL);
+    return c != EOF || line->size > 0;
+}
+
+/* JSON lines are read as they come. LINE is the number of lines read before. */
+static void import_lines(struct import *in, FILE *f, size_t line)
 {
     struct arena arena;
-    struct strbuf why = STRBUF_EMPTY;
-    char *line = cli_memory(strdup(strbuf_str(first)));
-    size_t capacity = first->size + 1;
-    ssize_t size = (ssize_t)first->size;
-    arena_init(&arena, 16 << 20);
-    for (in->line = 1; size >= 0; in->line++, size = getline(&line, &capacity, f)) {
+    struct strbuf text = STRBUF_EMPTY, why = STRBUF_EMPTY;
+    arena_init(&arena, STORE_VALUE_ARENA);
+    for (in->line = line + 1; read_line(in, f, &text); in->line++) {
         struct peer_entry entry;
-        struct bytes text = bytes_of(line, (size_t)size);
-        while (text.size > 0 && strchr("\r\n\t ", text.data[text.size - 1]) != NULL)
+        while (text.size > 0 && strchr("\r\t ", text.data[text.size - 1]) != NULL)
             text.size--;
         if (text.size == 0)
             continue;
         arena_reset(&arena);
-        if (peer_line_parse(&entry, text, &arena, &why) != OK)
-            fail(in, strbuf_str(&why));
+        enum err error = peer_line_parse(&entry, bytes_of(text.data, text.size), &arena, &why);
+        if (error != OK)
+            fail(in, error == ERR_MALFORMED ? strbuf_str(&why) : err_text(error));
         import_peer(in, &entry);
     }
-    free(line);
+    strbuf_fini(&text);
     arena_fini(&arena);
 }
 
-static void import_wg(struct import *in, FILE *f, struct strbuf *content)
+static void import_wg(struct import *in, FILE *f, size_t line)
 {
     char buffer[16 << 10];
     size_t size;
     struct arena arena;
+    struct strbuf content = STRBUF_EMPTY;
     while ((size = fread(buffer, 1, sizeof(buffer), f)) > 0) {
-        strbuf_add(content, buffer, size);
-        if (content->size > MAX_WG_FILE)
+        strbuf_add(&content, buffer, size);
+        if (content.size > MAX_WG_FILE)
             fail(in, "the file is too large");
     }
-    if (content->failed)
+    if (content.failed)
         cli_memory(NULL);
-    struct wg_reader reader = wg_reader_of(bytes_of(content->data, content->size));
-    arena_init(&arena, 16 << 20);
+    struct wg_reader reader = wg_reader_of(bytes_of(content.data, content.size));
+    reader.line = line;
+    arena_init(&arena, STORE_VALUE_ARENA);
     for (;;) {
         struct peer_entry entry;
         struct strbuf why = STRBUF_EMPTY;
@@ -187,31 +398,39 @@ static void import_wg(struct import *in, FILE *f, struct strbuf *content)
         import_peer(in, &entry);
     }
     arena_fini(&arena);
+    strbuf_fini(&content);
+}
+
+/* Goes to the first character that is no space; the lines before it. */
+static size_t skip_spaces(FILE *f)
+{
+    size_t lines = 0;
+    int c;
+    while ((c = getc_unlocked(f)) != EOF && c != '\0' && strchr(" \t\r\n", c) != NULL)
+        lines += c == '\n';
+    if (c != EOF)
+        ungetc(c, f);
+    return lines;
 }
 
 static void import_file(struct import *in, const char *path)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     FILE *f = is_stdin ? stdin : fopen(path, "re");
-    char *line = NULL;
-    size_t capacity = 0;
-    struct strbuf first = STRBUF_EMPTY;
-    in->file = is_stdin ? "standard input" : path;
-    in->line = 0;
     if (f == NULL)
         cli_exit(CLI_INVALID_INPUT, "%s: %s", path, strerror(errno));
-    ssize_t size = getline(&line, &capacity, f);
-    if (size > 0)
-        strbuf_add(&first, line, (size_t)size);
-    free(line);
-    if (strbuf_str(&first)[strspn(strbuf_str(&first), " \t")] == '{')
-        import_lines(in, f, &first);
+    in->line = 0;
+    size_t line = skip_spaces(f);
+    int first = getc_unlocked(f);
+    if (first != EOF)
+        ungetc(first, f);
+    if (first == '{')
+        import_lines(in, f, line);
     else
-        import_wg(in, f, &first);
+        import_wg(in, f, line);
     if (ferror(f))
         fail(in, "cannot be read");
     flush(in);
-    strbuf_fini(&first);
     if (!is_stdin)
         fclose(f);
 }
@@ -219,12 +438,20 @@ static void import_file(struct import *in, const char *path)
 int verb_import(struct cli *cli, char **arguments, size_t count)
 {
     static struct import in;
+    uint8_t secret[HASH_KEY_SIZE];
     in.cli = cli;
+    in.files = arguments;
     if (count == 0)
         cli_exit(CLI_BAD_ARGUMENTS, "import command needs files, or - for standard input");
+    if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
+        cli_exit(CLI_ERROR, "no random bytes: %s", strerror(errno));
+    name_claims_init(&in.claims, secret);
     cli_start(cli);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        in.file = (uint32_t)i;
         import_file(&in, arguments[i]);
-    progress(&in, true);
+    }
+    say_progress(&in, true);
+    name_claims_fini(&in.claims);
     return CLI_OK;
 }

@@ -415,6 +415,67 @@ void output_leases(const struct cli *cli, const Etcdserverpb__LeaseLeasesRespons
     print(&out);
 }
 
+/* Alarms, users, roles. */
+
+const char *alarm_name(Etcdserverpb__AlarmType alarm)
+{
+    static const char *const names[] = {"NONE", "NOSPACE", "CORRUPT"};
+    return (size_t)alarm < ARRAY_COUNT(names) ? names[alarm] : "UNKNOWN";
+}
+
+/* As gogo's String: zero values are left out, a space stands behind each field. */
+static void simple_alarm(struct strbuf *out, const Etcdserverpb__AlarmMember *a)
+{
+    if (a->memberid != 0)
+        strbuf_add_format(out, "memberID:%" PRIu64 " ", a->memberid);
+    if (a->alarm != ETCDSERVERPB__ALARM_TYPE__NONE)
+        strbuf_add_format(out, "alarm:%s ", alarm_name(a->alarm));
+    strbuf_add_char(out, '\n');
+}
+
+void output_alarms(const struct cli *cli, const Etcdserverpb__AlarmResponse *r)
+{
+    struct strbuf out = STRBUF_EMPTY;
+    if (print_whole(cli, r))
+        return;
+    if (cli->format == FORMAT_FIELDS)
+        fields_header(cli, &out, r->header);
+    for (size_t i = 0; i < r->n_alarms; i++) {
+        if (cli->format != FORMAT_FIELDS) {
+            simple_alarm(&out, r->alarms[i]);
+            continue;
+        }
+        strbuf_add_format(
+            &out, cli->is_hex ? "\"MemberID\" : %" PRIx64 "\n" : "\"MemberID\" : %" PRIu64 "\n",
+            r->alarms[i]->memberid);
+        strbuf_add_format(&out, "\"AlarmType\" : %s\n\n", alarm_name(r->alarms[i]->alarm));
+    }
+    print(&out);
+}
+
+void output_names(const struct cli *cli, const ProtobufCMessage *message, const header *h,
+                  const char *title, char *const *names, size_t count)
+{
+    struct strbuf out = STRBUF_EMPTY;
+    if (print_whole(cli, message))
+        return;
+    if (cli->format == FORMAT_FIELDS) {
+        fields_header(cli, &out, h);
+        strbuf_add_format(&out, "\"%s\" :", title);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (cli->format == FORMAT_FIELDS) {
+            strbuf_add_char(&out, ' ');
+            go_quote(&out, bytes_of_str(names[i]));
+        } else {
+            strbuf_add_format(&out, "%s\n", names[i]);
+        }
+    }
+    if (cli->format == FORMAT_FIELDS)
+        strbuf_add_char(&out, '\n');
+    print(&out);
+}
+
 /* Tables. */
 
 /* Characters, not bytes: close enough to what a terminal shows. */
@@ -626,7 +687,7 @@ void output_members(const struct cli *cli, const Etcdserverpb__MemberListRespons
 /* Endpoints. */
 
 /* go-humanize's Bytes: three digits at most, thousands. */
-static char *human_size(int64_t size)
+char *human_size(int64_t size)
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
     double value = (double)size;

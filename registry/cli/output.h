@@ -19,6 +19,16 @@ void output_time_to_live(const struct cli *cli, const Etcdserverpb__LeaseTimeToL
 void output_leases(const struct cli *cli, const Etcdserverpb__LeaseLeasesResponse *r);
 void output_members(const struct cli *cli, const Etcdserverpb__MemberListResponse *r);
 
+void output_alarms(const struct cli *cli, const Etcdserverpb__AlarmResponse *r);
+/* The COUNT names in MESSAGE: its users or its roles. */
+void output_names(const struct cli *cli, const ProtobufCMessage *message,
+                  const Etcdserverpb__ResponseHeader *header, const char *title, char *const *names,
+                  size_t count);
+/* "NOSPACE" */
+const char *alarm_name(Etcdserverpb__AlarmType alarm);
+/* go-humanize's "1.2 MB"; the caller's. */
+char *human_size(int64_t size);
+
 struct endpoint_status {
     const char *endpoint;
     const Etcdserverpb__StatusResponse *reply;

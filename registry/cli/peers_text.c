@@ -9,10 +9,14 @@
 
 enum err peer_key_parse(uint8_t key[static KEY_SIZE], const char *text)
 {
+    char padded[KEY_BASE64_SIZE];
     size_t size = strlen(text);
-    if (size == KEY_BASE64_SIZE)
-        return key_from_base64(key, text, size);
-    return key_from_base32(key, text, size);
+    if (size != KEY_BASE64_SIZE && size != KEY_BASE64_SIZE - 1)
+        return key_from_base32(key, text, size);
+    memcpy(padded, text, size);
+    if (size < sizeof(padded))
+        padded[size] = '=';
+    return key_from_base64(key, padded, sizeof(padded));
 }
 
 enum err zone_name_parse(char out[static ZONE_TEXT_SIZE], const char *text)

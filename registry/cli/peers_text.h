@@ -33,7 +33,7 @@ struct wg_reader wg_reader_of(struct bytes text);
 enum err wg_reader_next(struct wg_reader *r, struct peer_entry *out, struct arena *arena,
                         struct strbuf *why) MUST_CHECK;
 
-/* A public key in base64 or base32. */
+/* A public key in base64 or base32, with or without padding. */
 enum err peer_key_parse(uint8_t key[static KEY_SIZE], const char *text) MUST_CHECK;
 /* A lower-case absolute zone name from what a user wrote. */
 enum err zone_name_parse(char out[static ZONE_TEXT_SIZE], const char *text) MUST_CHECK;

@@ -125,6 +125,27 @@ const char *store_zone(struct cli *cli, const char *text, bool must_exist)
 
 /* Peers. */
 
+struct stored_peer *store_peer_add(struct peer_list *list)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        list->items = cli_memory(realloc(list->items, list->capacity * sizeof(*list->items)));
+    }
+    struct stored_peer *p = &list->items[list->count++];
+    *p = (struct stored_peer){.mod_revision = 0};
+    return p;
+}
+
+int store_compare_key(const void *key, const void *peer)
+{
+    return memcmp(key, ((const struct stored_peer *)peer)->entry.key, KEY_SIZE);
+}
+
+int store_compare_peers(const void *a, const void *b)
+{
+    return store_compare_key(((const struct stored_peer *)a)->entry.key, b);
+}
+
 static void visit_peer(void *user, const Mvccpb__KeyValue *kv)
 {
     struct peer_list *list = user;
@@ -133,12 +154,8 @@ static void visit_peer(void *user, const Mvccpb__KeyValue *kv)
     registry_key_parse(&key, bytes_of(kv->key.data, kv->key.len));
     if (key.type != REGISTRY_KEY_PEER)
         return;
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity == 0 ? 64 : list->capacity * 2;
-        list->items = cli_memory(realloc(list->items, list->capacity * sizeof(*list->items)));
-    }
-    struct stored_peer *p = &list->items[list->count++];
-    *p = (struct stored_peer){.mod_revision = kv->mod_revision};
+    struct stored_peer *p = store_peer_add(list);
+    p->mod_revision = kv->mod_revision;
     memcpy(p->entry.key, key.peer, KEY_SIZE);
     if (key.zone.size < sizeof(p->entry.zone))
         memcpy(p->entry.zone, key.zone.data, key.zone.size);
@@ -157,22 +174,33 @@ void store_peers(struct cli *cli, const char *zone, struct peer_list *out)
     free(text);
 }
 
-struct stored_peer *store_find(struct peer_list *list, const char *zone, const char *text)
+static struct stored_peer *find_key(struct peer_list *list, const char *text)
 {
     uint8_t key[KEY_SIZE];
-    bool is_key = peer_key_parse(key, text) == OK;
-    struct stored_peer *found = NULL;
+    if (peer_key_parse(key, text) != OK)
+        return NULL;
     for (size_t i = 0; i < list->count; i++) {
+        if (store_compare_key(key, &list->items[i]) == 0)
+            return &list->items[i];
+    }
+    return NULL;
+}
+
+struct stored_peer *store_find(struct peer_list *list, const char *zone, const char *text)
+{
+    struct stored_peer *found = find_key(list, text);
+    if (found != NULL)
+        return found;
+    for (size_t i = 0; i < list->count && text[0] != '\0'; i++) {
         struct stored_peer *p = &list->items[i];
-        if (is_key ? memcmp(p->entry.key, key, KEY_SIZE) != 0
-                   : p->is_malformed || strcasecmp(p->entry.peer.name, text) != 0)
+        if (p->is_malformed || strcasecmp(p->entry.peer.name, text) != 0)
             continue;
         if (found != NULL)
             cli_exit(CLI_ERROR, "two peers of %s are called %s; name one by its key", zone, text);
         found = p;
     }
     if (found == NULL)
-        cli_exit(CLI_ERROR, "zone %s has no peer %s", zone, text);
+        cli_exit(CLI_ERROR, "zone %s has no peer '%s'", zone, text);
     return found;
 }
 
@@ -186,14 +214,18 @@ static void add_compare(struct store_txn *txn, const Etcdserverpb__Compare *comp
     *r->compare[r->n_compare++] = *compare;
 }
 
-static Etcdserverpb__RequestOp *add_operation(struct store_txn *txn)
+static Etcdserverpb__RequestOp *add_to(Etcdserverpb__RequestOp ***list, size_t *count)
 {
-    Etcdserverpb__TxnRequest *r = &txn->request;
-    r->success = cli_memory(realloc(r->success, (r->n_success + 1) * sizeof(*r->success)));
+    *list = cli_memory(realloc(*list, (*count + 1) * sizeof(**list)));
     Etcdserverpb__RequestOp *op = cli_memory(malloc(sizeof(*op)));
     etcdserverpb__request_op__init(op);
-    r->success[r->n_success++] = op;
+    (*list)[(*count)++] = op;
     return op;
+}
+
+static Etcdserverpb__RequestOp *add_operation(struct store_txn *txn)
+{
+    return add_to(&txn->request.success, &txn->request.n_success);
 }
 
 void store_expect(struct store_txn *txn, const char *key, int64_t mod_revision)
@@ -203,6 +235,26 @@ void store_expect(struct store_txn *txn, const char *key, int64_t mod_revision)
     c.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
     c.mod_revision = mod_revision;
     c.key = cli_bytes(key);
+    add_compare(txn, &c);
+}
+
+void store_expect_any(struct store_txn *txn, const char *key)
+{
+    Etcdserverpb__Compare c = ETCDSERVERPB__COMPARE__INIT;
+    c.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER;
+    c.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
+    c.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
+    c.key = cli_bytes(key);
+    add_compare(txn, &c);
+}
+
+void store_expect_nothing(struct store_txn *txn, const char *prefix)
+{
+    Etcdserverpb__Compare c = ETCDSERVERPB__COMPARE__INIT;
+    c.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
+    c.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
+    c.key = cli_bytes(prefix); /* a missing key has revision 0, and so has an empty range */
+    c.range_end = prefix_end(c.key);
     add_compare(txn, &c);
 }
 
@@ -230,6 +282,15 @@ void store_put(struct store_txn *txn, const char *key, const char *value)
     op->request_put->value = cli_bytes(value);
 }
 
+void store_else_get(struct store_txn *txn, const char *key)
+{
+    Etcdserverpb__RequestOp *op = add_to(&txn->request.failure, &txn->request.n_failure);
+    op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+    op->request_range = cli_memory(malloc(sizeof(*op->request_range)));
+    etcdserverpb__range_request__init(op->request_range);
+    op->request_range->key = cli_bytes(key);
+}
+
 void store_delete(struct store_txn *txn, const char *key, bool is_prefix)
 {
     Etcdserverpb__RequestOp *op = add_operation(txn);
@@ -241,31 +302,45 @@ void store_delete(struct store_txn *txn, const char *key, bool is_prefix)
         op->request_delete_range->range_end = prefix_end(op->request_delete_range->key);
 }
 
+static void free_operations(Etcdserverpb__RequestOp **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(list[i]->request_put); /* the union's pointers share their place */
+        free(list[i]);
+    }
+    free(list);
+}
+
 static void clear(struct store_txn *txn)
 {
     for (size_t i = 0; i < txn->request.n_compare; i++)
         free(txn->request.compare[i]);
-    for (size_t i = 0; i < txn->request.n_success; i++) {
-        free(txn->request.success[i]->request_put); /* the union's pointers share their place */
-        free(txn->request.success[i]);
-    }
     free(txn->request.compare);
-    free(txn->request.success);
+    free_operations(txn->request.success, txn->request.n_success);
+    free_operations(txn->request.failure, txn->request.n_failure);
     *txn = (struct store_txn){0};
 }
 
-bool store_commit(struct cli *cli, struct store_txn *txn)
+Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn)
 {
     Etcdserverpb__TxnRequest request = ETCDSERVERPB__TXN_REQUEST__INIT;
     request.n_compare = txn->request.n_compare;
     request.compare = txn->request.compare;
     request.n_success = txn->request.n_success;
     request.success = txn->request.success;
+    request.n_failure = txn->request.n_failure;
+    request.failure = txn->request.failure;
     Etcdserverpb__TxnResponse *r =
         cli_call(cli, "/etcdserverpb.KV/Txn", &request, &etcdserverpb__txn_response__descriptor,
                  false, CLI_ERROR);
+    clear(txn);
+    return r;
+}
+
+bool store_commit(struct cli *cli, struct store_txn *txn)
+{
+    Etcdserverpb__TxnResponse *r = store_commit_reply(cli, txn);
     bool succeeded = r->succeeded;
     etcdserverpb__txn_response__free_unpacked(r, NULL);
-    clear(txn);
     return succeeded;
 }

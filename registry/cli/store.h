@@ -6,6 +6,10 @@
 #include "peers_text.h"
 #include "rpc.pb-c.h"
 
+enum {
+    STORE_VALUE_ARENA = 16 << 20, /* what one value can need, by far */
+};
+
 struct stored_peer {
     struct peer_entry entry;
     int64_t mod_revision;
@@ -29,7 +33,12 @@ const char *store_zone(struct cli *cli, const char *text, bool must_exist);
 /* All zones. */
 size_t store_zones(struct cli *cli, char ***out);
 void store_peers(struct cli *cli, const char *zone, struct peer_list *out);
-/* By name or by key; ends the program if there is none. */
+/* One more, zeroed. */
+struct stored_peer *store_peer_add(struct peer_list *list);
+/* For qsort(3) by key, and for bsearch(3) of a key. */
+int store_compare_peers(const void *a, const void *b);
+int store_compare_key(const void *key, const void *peer);
+/* By key (base64 or base32), else by name; ends the program if there is none. */
 struct stored_peer *store_find(struct peer_list *list, const char *zone, const char *text);
 
 /* A transaction being made. */
@@ -38,12 +47,20 @@ struct store_txn {
 };
 /* KEY (NULL-terminated, kept) still is as it was read: MOD_REVISION 0 for absent. */
 void store_expect(struct store_txn *txn, const char *key, int64_t mod_revision);
+/* KEY is there, whatever it holds. */
+void store_expect_any(struct store_txn *txn, const char *key);
+/* Nothing stands under PREFIX. */
+void store_expect_nothing(struct store_txn *txn, const char *prefix);
 /* No peer of ZONE was written after REVISION. */
 void store_expect_zone(struct store_txn *txn, const char *zone, int64_t revision);
 void store_put(struct store_txn *txn, const char *key, const char *value);
+/* What is read if an expectation does not hold. */
+void store_else_get(struct store_txn *txn, const char *key);
 void store_delete(struct store_txn *txn, const char *key, bool is_prefix);
 /* Whether the expectations held and all was done. Empties TXN. */
 bool store_commit(struct cli *cli, struct store_txn *txn);
+/* The same; the reply is the caller's, with what the other operations (store_else_get) found. */
+Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn);
 
 char *store_peer_key(const char *zone, const uint8_t key[static KEY_SIZE]);
 char *store_zone_key(const char *zone);

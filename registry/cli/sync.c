@@ -1,88 +1,100 @@
+/* sync DEVICE --dry-run: what the daemon's sync would do to a device.
+ *
+ * The one verb that needs wgctl. The library of verbs stays without it: this file belongs to the
+ * program alone, as main.c and verbs.c do. */
+#include "registry/published.h"
 #include "store.h"
 #include "verbs.h"
-
-#include "registry/published.h"
 #include "wgctl/dry_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *zone_text;
-static bool is_dry_run;
-static bool adopts;
+static const char *zone_text, *socket_dir;
+static bool adopt, is_dry_run;
 
 struct flag sync_flags[] = {
-    {"zone", 0, FLAG_STRING, &zone_text, "the zone, where there are several", false},
-    {"dry-run", 0, FLAG_BOOL, &is_dry_run, "print the wg commands that a sync would carry out",
+    {"adopt", 0, FLAG_BOOL, &adopt, "create and change peers, too, not only their endpoints",
      false},
-    {"adopt", 0, FLAG_BOOL, &adopts, "as `sync DEVICE adopt`: peers and allowed IPs, too", false},
+    {"dry-run", 0, FLAG_BOOL, &is_dry_run, "needed: nothing is changed, lines are printed", false},
+    {"socket-dir", 0, FLAG_STRING, &socket_dir, "sockets of userspace devices", false},
+    {"zone", 0, FLAG_STRING, &zone_text, "zone, if there is more than one", false},
     {0},
 };
 
-struct collected {
-    struct published published;
-    const char *zone;
+struct reading {
+    struct published peers;
+    struct bytes zone;
 };
 
 static void visit(void *user, const Mvccpb__KeyValue *kv)
 {
-    struct collected *c = user;
-    if (published_add(&c->published, bytes_of_str(c->zone), bytes_of(kv->key.data, kv->key.len),
-                      bytes_of(kv->value.data, kv->value.len), kv->mod_revision) != OK)
+    struct reading *r = user;
+    struct kv one = {
+        .key = bytes_of(kv->key.data, kv->key.len),
+        .value = bytes_of(kv->value.data, kv->value.len),
+        .mod_revision = kv->mod_revision,
+    };
+    if (published_add(&r->peers, r->zone, &one) != OK)
         cli_memory(NULL);
+}
+
+static void read_peers(struct cli *cli, const char *zone, struct reading *out)
+{
+    struct strbuf below = STRBUF_EMPTY;
+    published_init(&out->peers);
+    out->zone = bytes_of_str(zone);
+    registry_zone_key(&below, out->zone);
+    strbuf_add_char(&below, '/');
+    store_scan(cli, cli_text(&below), true, visit, out);
+    published_finish(&out->peers);
+    if (out->peers.malformed_count > 0)
+        fprintf(stderr,
+                "Warning: %zu values of zone %s are invalid and left out; see `warrenctl "
+                "status`\n",
+                out->peers.malformed_count, zone);
 }
 
 static struct plan_peer *plan_peers(const struct published *p)
 {
-    struct plan_peer *peers = cli_memory(calloc(p->peer_count + 1, sizeof(*peers)));
-    for (size_t i = 0; i < p->peer_count; i++)
-        peers[i] = (struct plan_peer){
-            .key = p->peers[i].key,
-            .endpoint = p->peers[i].endpoint,
-            .allowed_ips = p->peers[i].peer.allowed_ips,
-            .allowed_ip_count = p->peers[i].peer.allowed_ip_count,
-            .keepalive_s = p->peers[i].peer.keepalive_s,
-            .has_keepalive = p->peers[i].peer.has_keepalive,
+    struct plan_peer *list = cli_memory(calloc(p->peer_count + 1, sizeof(*list)));
+    for (size_t i = 0; i < p->peer_count; i++) {
+        const struct published_peer *from = &p->peers[i];
+        list[i] = (struct plan_peer){
+            .key = from->key,
+            .endpoint = from->endpoint,
+            .allowed_ips = from->peer.allowed_ips,
+            .allowed_ip_count = from->peer.allowed_ip_count,
+            .keepalive_s = from->peer.keepalive_s,
+            .has_keepalive = from->peer.has_keepalive,
         };
-    return peers;
+    }
+    return list;
 }
 
-/* Removals are not shown: which peers an earlier adoption made only the daemon knows. */
 int verb_sync(struct cli *cli, char **arguments, size_t count)
 {
-    struct collected c;
-    struct strbuf prefix = STRBUF_EMPTY, out = STRBUF_EMPTY, why = STRBUF_EMPTY;
+    struct reading reading = {.zone = BYTES_EMPTY};
+    struct strbuf lines = STRBUF_EMPTY, why = STRBUF_EMPTY;
     if (count != 1)
-        cli_exit(CLI_BAD_ARGUMENTS, "sync command needs the name of one device");
+        cli_exit(CLI_BAD_ARGUMENTS, "sync command needs the device's name");
     if (!is_dry_run)
         cli_exit(CLI_BAD_ARGUMENTS,
-                 "sync is carried out by warrend (`sync %s` in a warren block "
-                 "of its Corefile); here only with --dry-run",
+                 "the daemon does the syncing (`sync %s` in the zone's block of "
+                 "its Corefile); --dry-run shows what it would do",
                  arguments[0]);
     cli_start(cli);
-    c.zone = store_zone(cli, zone_text, false);
-    published_init(&c.published);
-    registry_zone_key(&prefix, bytes_of_str(c.zone));
-    strbuf_add_char(&prefix, '/');
-    store_scan(cli, cli_text(&prefix), true, visit, &c);
-    published_finish(&c.published);
-    struct plan_peer *peers = plan_peers(&c.published);
+    read_peers(cli, store_zone(cli, zone_text, true), &reading);
     struct wgctl_dry_run input = {
         .device = arguments[0],
-        .socket_dir = getenv("WARREN_WG_SOCKET_DIR"),
-        .peers = peers,
-        .peer_count = c.published.peer_count,
-        .adopt = adopts,
+        .socket_dir = socket_dir,
+        .peers = plan_peers(&reading.peers),
+        .peer_count = reading.peers.peer_count,
+        .adopt = adopt,
     };
-    if (wgctl_dry_run(&out, &input, &why) != OK)
+    if (wgctl_dry_run(&lines, &input, &why) != OK)
         cli_exit(CLI_ERROR, "%s", strbuf_str(&why));
-    fputs(strbuf_str(&out), stdout);
-    if (c.published.malformed_count > 0)
-        fprintf(stderr, "Warning: %zu values of zone %s cannot be read; left out\n",
-                c.published.malformed_count, c.zone);
+    fputs(strbuf_str(&lines), stdout);
     cli_flush();
-    free(peers);
-    strbuf_fini(&out);
-    published_fini(&c.published);
     return CLI_OK;
 }

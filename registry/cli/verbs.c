@@ -21,20 +21,36 @@ static const struct verb endpoint_verbs[] = {
     {0},
 };
 
+static const struct verb alarm_verbs[] = {
+    {"disarm", "", "Disarms all alarms", .run = alarm_disarm},
+    {"list", "", "Lists all alarms", .run = alarm_list},
+    {0},
+};
+
+static const struct verb role_verbs[] = {
+    {"list", "", "Lists all roles", .run = role_list},
+    {0},
+};
+
+static const struct verb user_verbs[] = {
+    {"list", "", "Lists all users", .run = user_list},
+    {0},
+};
+
 static const struct verb member_verbs[] = {
     {"list", "", "Lists all members in the cluster", .run = member_list},
     {0},
 };
 
 static const struct verb peer_verbs[] = {
-    {"add", "<key> [options]", "Adds a peer by its public key (base64 or base32)",
-     .flags = peer_add_flags, .run = peer_add},
+    {"add", "<key> [--name <name>] | <name> --key <key> [options]",
+     "Adds a peer by its public key (base64 or base32)", .flags = peer_add_flags, .run = peer_add},
     {"list", "[options]", "Lists a zone's peers and where they are", .flags = peer_flags,
      .run = peer_list},
-    {"remove", "<name or key> [options]", "Removes a peer and what was observed of it",
-     .flags = peer_flags, .run = peer_remove},
+    {"remove", "<name or key>... [options]", "Removes peers and what was observed of them",
+     .flags = peer_remove_flags, .run = peer_remove},
     {"rename", "<name or key> <new name> [options]", "Gives a peer another name",
-     .flags = peer_flags, .run = peer_rename},
+     .flags = peer_rename_flags, .run = peer_rename},
     {"show", "<name or key> [options]", "Shows one peer", .flags = peer_flags, .run = peer_show},
     {0},
 };
@@ -51,8 +67,11 @@ static const struct verb zone_verbs[] = {
 
 /* A new verb is one line here and a file of its own. */
 const struct verb cli_verbs[] = {
+    {"alarm", "<subcommand>", "Alarm related commands", .subverbs = alarm_verbs},
     {"compaction", "[options] <revision>", "Compacts the event history", .flags = compaction_flags,
      .run = verb_compaction},
+    {"defrag", "", "Defragments the storage of the members with given endpoints",
+     .flags = defrag_flags, .run = verb_defrag},
     {"del", "[options] <key> [range_end]",
      "Removes the specified key or range of keys [key, range_end)", .flags = del_flags,
      .run = verb_del},
@@ -69,12 +88,15 @@ const struct verb cli_verbs[] = {
     {"peer", "<subcommand>", "Peers of a WireGuard zone", .subverbs = peer_verbs},
     {"put", "[options] <key> <value> (<value> can also be given from stdin)",
      "Puts the given key into the store", .flags = put_flags, .run = verb_put},
-    {"status", "", "The same as endpoint status", .flags = endpoint_flags, .run = endpoint_status},
+    {"role", "<subcommand>", "Role related commands", .subverbs = role_verbs},
+    {"status", "", "The registry on one screen: member, store, alarms, zones, what is invalid",
+     .run = verb_status},
     {"sync", "<device> --dry-run [options]",
-     "Prints what a sync of a WireGuard device with a zone would do", .flags = sync_flags,
+     "Shows what the daemon's sync would do to a WireGuard device", .flags = sync_flags,
      .run = verb_sync},
     {"txn", "[options]", "Txn processes all the requests in one transaction", .flags = txn_flags,
      .run = verb_txn},
+    {"user", "<subcommand>", "User related commands", .subverbs = user_verbs},
     {"watch", "[options] [key or prefix] [range_end] [--] [exec-command arg1 arg2 ...]",
      "Watches events stream on keys or prefixes", .flags = watch_flags, .run = verb_watch},
     {"zone", "<subcommand>", "WireGuard zones", .subverbs = zone_verbs},

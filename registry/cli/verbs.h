@@ -30,14 +30,20 @@ VERB(zone_list);
 VERB(zone_show);
 VERB(zone_set);
 VERB(zone_delete);
+VERB(alarm_disarm);
+VERB(alarm_list);
+VERB(verb_defrag);
+VERB(role_list);
+VERB(user_list);
+VERB(verb_status);
+VERB(verb_sync);
 VERB(verb_import);
 VERB(verb_export);
-VERB(verb_sync);
 #undef VERB
 
 extern struct flag put_flags[], get_flags[], del_flags[], txn_flags[], watch_flags[],
     compaction_flags[], timetolive_flags[], keep_alive_flags[], endpoint_flags[], hashkv_flags[],
-    peer_add_flags[], peer_flags[], zone_flags[], zone_delete_flags[], import_flags[],
-    export_flags[], sync_flags[];
+    peer_add_flags[], peer_flags[], peer_remove_flags[], peer_rename_flags[], zone_flags[],
+    zone_delete_flags[], import_flags[], export_flags[], defrag_flags[], sync_flags[];
 
 #endif

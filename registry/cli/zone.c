@@ -8,7 +8,6 @@
 static int64_t ttl = -1, refresh = -1, retry = -1, expire = -1, minimum = -1;
 static const char *mname, *rname;
 static struct flag_list ns;
-static bool with_peers;
 
 struct flag zone_flags[] = {
     {"mname", 0, FLAG_STRING, &mname, "primary name server of the SOA", false},
@@ -21,11 +20,6 @@ struct flag zone_flags[] = {
     {"ttl", 0, FLAG_INT64, &ttl, "TTL of the zone's records in seconds", false},
     {0},
 };
-struct flag zone_delete_flags[] = {
-    {"peers", 0, FLAG_BOOL, &with_peers, "delete its peers, too", false},
-    {0},
-};
-
 static void set_seconds(uint32_t *out, int64_t value, const char *what)
 {
     if (value == -1)
@@ -133,15 +127,48 @@ int zone_set(struct cli *cli, char **arguments, size_t count)
     return CLI_OK;
 }
 
+/* A name as text; DEFAULT_LABEL below ZONE for the empty one. */
+static const char *name_text(const struct dns_name_buf *name, const char *default_label,
+                             const char *zone)
+{
+    struct strbuf out = STRBUF_EMPTY;
+    char text[DNS_NAME_TEXT_SIZE];
+    struct dns_name n = dns_name_of(name);
+    size_t size = dns_name_to_text(n, text);
+    if (size <= 1)
+        strbuf_add_format(&out, "%s.%s", default_label, zone);
+    else
+        strbuf_add(&out, text, size);
+    return cli_text(&out);
+}
+
+static void print_zone(const char *name, const struct registry_zone *z)
+{
+    printf("zone %s\n  ttl %u\n", name, z->ttl_s);
+    printf("  soa %s %s refresh %u retry %u expire %u minimum %u\n",
+           name_text(&z->soa_mname, "ns1", name), name_text(&z->soa_rname, "hostmaster", name),
+           z->soa_refresh_s, z->soa_retry_s, z->soa_expire_s, z->soa_minimum_s);
+    for (size_t i = 0; i < z->ns_count; i++)
+        printf("  ns %s\n", name_text(&z->ns[i], "ns1", name));
+    if (z->ns_count == 0)
+        printf("  ns %s\n", name_text(&z->soa_mname, "ns1", name));
+}
+
 int zone_show(struct cli *cli, char **arguments, size_t count)
 {
     struct zone_value value = {0};
+    struct registry_zone zone;
+    struct strbuf why = STRBUF_EMPTY;
     const char *name = zone_argument(cli, arguments, count, "show", true);
     store_scan(cli, store_zone_key(name), false, visit_value, &value);
+    if (value.text == NULL)
+        cli_exit(CLI_ERROR, "zone %s does not exist", name);
+    if (registry_zone_parse(&zone, bytes_of_str(value.text), &why) != OK)
+        cli_exit(CLI_ERROR, "the settings of zone %s cannot be read: %s", name, strbuf_str(&why));
     if (cli->format == FORMAT_JSON)
-        printf("%s\n", value.text != NULL ? value.text : "{}");
+        puts(zone_json(&zone));
     else
-        printf("%s %s\n", name, value.text != NULL ? value.text : "{}");
+        print_zone(name, &zone);
     cli_flush();
     return CLI_OK;
 }
@@ -162,27 +189,6 @@ int zone_list(struct cli *cli, char **arguments, size_t count)
     }
     if (count == 0 && cli->format == FORMAT_JSON)
         puts("[]");
-    cli_flush();
-    return CLI_OK;
-}
-
-int zone_delete(struct cli *cli, char **arguments, size_t count)
-{
-    struct peer_list peers = {0};
-    struct store_txn txn = {0};
-    struct strbuf below = STRBUF_EMPTY;
-    const char *name = zone_argument(cli, arguments, count, "delete", true);
-    char *key = store_zone_key(name);
-    store_peers(cli, name, &peers);
-    if (peers.count > 0 && !with_peers)
-        cli_exit(CLI_ERROR, "zone %s has %zu peers; --peers deletes them, too", name, peers.count);
-    strbuf_add_format(&below, "%s/", key);
-    store_expect_zone(&txn, name, peers.revision);
-    store_delete(&txn, key, false);
-    store_delete(&txn, cli_text(&below), true);
-    if (!store_commit(cli, &txn))
-        cli_exit(CLI_ERROR, "peers of zone %s were changed meanwhile; try again", name);
-    printf("zone %s deleted\n", name);
     cli_flush();
     return CLI_OK;
 }
