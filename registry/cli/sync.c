@@ -30,12 +30,8 @@ struct reading {
 static void visit(void *user, const Mvccpb__KeyValue *kv)
 {
     struct reading *r = user;
-    struct kv one = {
-        .key = bytes_of(kv->key.data, kv->key.len),
-        .value = bytes_of(kv->value.data, kv->value.len),
-        .mod_revision = kv->mod_revision,
-    };
-    if (published_add(&r->peers, r->zone, &one) != OK)
+    if (published_add(&r->peers, r->zone, bytes_of(kv->key.data, kv->key.len),
+                      bytes_of(kv->value.data, kv->value.len), kv->mod_revision) != OK)
         cli_memory(NULL);
 }
 
