@@ -37,6 +37,8 @@ struct member {
     size_t text_count;
     uint64_t election_timeout_ms;
     uint64_t quota_size;
+    uint64_t max_txn_ops;
+    uint64_t max_request_size;
     int64_t retention_s;
     int64_t retention_revisions;
 };
@@ -69,6 +71,9 @@ static const struct flag_row {
      "Tells clusters apart that have the same addresses"},
     {"quota-backend-bytes", AT(quota_backend_bytes), "0, which is 2 GiB",
      "Size of the data above which writes are refused"},
+    {"max-txn-ops", AT(max_txn_ops), "128", "Operations that a transaction may have"},
+    {"max-request-bytes", AT(max_request_bytes), "1572864",
+     "Size of the largest request of a client"},
     {"auto-compaction-mode", AT(auto_compaction_mode), "periodic", "periodic or revision"},
     {"auto-compaction-retention", AT(auto_compaction_retention), "24h",
      "History kept: hours or a duration, or revisions; 0 keeps all"},
@@ -113,8 +118,6 @@ static const struct {
     {"discovery-fallback", "there is no proxy mode"},
     {"proxy", "there is no proxy mode"},
     {"enable-v2", "API version 2 is not there"},
-    {"max-txn-ops", "it is fixed at 128"},
-    {"max-request-bytes", "it is fixed at 1.5 MiB"},
     {"listen-metrics-urls", "/metrics is at --listen-client-urls, and where `prometheus` says"},
     {"metrics", "there is one set of metrics"},
     {"enable-pprof", "there is no Go in here"},
@@ -434,6 +437,12 @@ static enum err read_options(struct member *m, struct strbuf *error)
     if (e == OK && o->quota_backend_bytes != NULL)
         e = parse_number("quota-backend-bytes", o->quota_backend_bytes, 0, INT64_MAX,
                          &m->quota_size, error);
+    if (e == OK && o->max_txn_ops != NULL)
+        e = parse_number("max-txn-ops", o->max_txn_ops, 1, KV_TXN_OPS_LIMIT, &m->max_txn_ops,
+                         error);
+    if (e == OK && o->max_request_bytes != NULL)
+        e = parse_number("max-request-bytes", o->max_request_bytes, 1, KV_REQUEST_SIZE_LIMIT,
+                         &m->max_request_size, error);
     return e;
 }
 
@@ -480,6 +489,8 @@ enum err member_open(struct member **out, const struct member_options *options, 
         .metrics = metrics,
         .listen_urls = m->listen,
         .listen_url_count = m->listen_count,
+        .max_txn_ops = (size_t)m->max_txn_ops,
+        .max_request_size = (size_t)m->max_request_size,
     };
     if (e == OK)
         e = api_create(&m->api, &api, error);

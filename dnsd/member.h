@@ -29,6 +29,8 @@ struct member_options {
     const char *initial_cluster_state;
     const char *initial_cluster_token;
     const char *quota_backend_bytes;
+    const char *max_txn_ops;
+    const char *max_request_bytes;
     const char *auto_compaction_mode;
     const char *auto_compaction_retention;
     const char *heartbeat_interval;

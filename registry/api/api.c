@@ -181,6 +181,10 @@ enum err api_create(struct api **out, const struct api_config *config, struct st
         return e;
     }
     a->server.wake = wake;
+    if (config->max_txn_ops > 0)
+        a->server.max_txn_ops = config->max_txn_ops;
+    if (config->max_request_size > 0)
+        a->server.max_request_size = config->max_request_size;
     e = open_listeners(a, config, error);
     if (e == OK)
         e = start_handles(a);

@@ -195,8 +195,10 @@ void call_end(struct call *c, enum grpc_code code, const char *text)
         return;
     c->is_ended = true;
     c->code = code;
-    if (*text != '\0')
+    if (*text != '\0') {
+        free(c->status_text); /* what the headers may have left matters no more */
         c->status_text = encode_status_text(text);
+    }
     if (c->method != NULL)
         counters_handled(&c->server->counters, method_index(c->method), code);
     end_service(c);
@@ -262,6 +264,23 @@ static void header_path(struct call *c, struct bytes value)
     c->status_text = encode_status_text(text);
 }
 
+/* gRPC, compression.md: a message encoding that we do not have is refused, whether a message
+ * uses it or not; "identity" is none. The text waits as that of a path does, behind it. */
+static void header_encoding(struct call *c, struct bytes value)
+{
+    char text[CALL_STATUS_TEXT_SIZE];
+    if (value.size == 0 || bytes_equal(value, bytes_of_str("identity")))
+        return;
+    c->is_encoded = true;
+    if (c->method == NULL)
+        return;
+    (void)snprintf(text, sizeof(text),
+                   "grpc: Decompressor is not installed for grpc-encoding \"%.*s\"", shown(value),
+                   (const char *)value.data);
+    free(c->status_text);
+    c->status_text = encode_status_text(text);
+}
+
 static bool name_is(struct bytes name, const char *text)
 {
     return bytes_equal(name, bytes_of_str(text));
@@ -273,7 +292,7 @@ bool call_header(struct call *c, struct bytes name, struct bytes value)
         ENTRY_OVERHEAD = 32 /* RFC 9113 section 10.5.1 counts it, too */
     };
     c->header_size += name.size + value.size + ENTRY_OVERHEAD;
-    if (c->header_size > API_MAX_HEADER_SIZE)
+    if (c->header_size > API_MAX_HEADER_SIZE || !request_head_field(&c->head, name, value))
         return false;
     if (name_is(name, ":path"))
         header_path(c, value);
@@ -281,6 +300,8 @@ bool call_header(struct call *c, struct bytes name, struct bytes value)
         c->is_post = name_is(value, "POST");
     else if (name_is(name, "content-type"))
         c->is_grpc = grpc_content_type_is_ours(value);
+    else if (name_is(name, "grpc-encoding"))
+        header_encoding(c, value);
     else if (name_is(name, "hasleader"))
         c->wants_leader = name_is(value, "true");
     else if (name_is(name, "grpc-timeout")) {
@@ -291,6 +312,11 @@ bool call_header(struct call *c, struct bytes name, struct bytes value)
     return true;
 }
 
+bool call_has_headers(const struct call *c)
+{
+    return request_head_is_complete(&c->head);
+}
+
 static void refuse_http(struct call *c, unsigned status, enum grpc_code code, const char *text)
 {
     free(c->status_text); /* an unknown method matters no more */
@@ -299,8 +325,8 @@ static void refuse_http(struct call *c, unsigned status, enum grpc_code code, co
     call_end(c, code, text);
 }
 
-/* Ends the call with the text that header_path made. */
-static void refuse_method(struct call *c)
+/* Ends the call with the text that header_path or header_encoding made. */
+static void refuse_by_headers(struct call *c)
 {
     call_end(c, GRPC_UNIMPLEMENTED, "");
 }
@@ -313,9 +339,11 @@ static bool is_acceptable(struct call *c)
     else if (!c->is_post)
         refuse_http(c, 405, GRPC_INTERNAL, "the :method of a gRPC request is POST");
     else if (c->method == NULL)
-        refuse_method(c);
+        refuse_by_headers(c);
     else if (c->has_timeout && c->timeout_ms == UINT64_MAX)
         call_end(c, GRPC_INTERNAL, "malformed grpc-timeout");
+    else if (c->is_encoded)
+        refuse_by_headers(c);
     else if (c->server->is_closing)
         call_end_verdict(c, VERDICT_STOPPED);
     else if (c->has_timeout && c->timeout_ms == 0)
@@ -351,15 +379,16 @@ static bool check_prefix(struct call *c)
 {
     struct call_input *in = &c->input;
     const uint8_t *p = in->prefix;
+    size_t max_size = c->server->max_request_size + API_MESSAGE_OVERHEAD;
     in->message_size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | (size_t)p[4];
     if (p[0] == 1)
-        call_end(c, GRPC_UNIMPLEMENTED, "grpc: compressed messages are not supported");
+        call_end(c, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
     else if (p[0] != 0)
         call_end_format(c, GRPC_INTERNAL, "grpc: received unexpected payload format %u", p[0]);
-    else if (in->message_size > API_MAX_MESSAGE_SIZE)
+    else if (in->message_size > max_size)
         call_end_format(c, GRPC_RESOURCE_EXHAUSTED,
-                        "grpc: received message larger than max (%zu vs. %d)", in->message_size,
-                        API_MAX_MESSAGE_SIZE);
+                        "grpc: received message larger than max (%zu vs. %zu)", in->message_size,
+                        max_size);
     else
         return true;
     return false;
@@ -480,7 +509,7 @@ void call_half_close(struct call *c)
         return;
     c->is_half_closed = true;
     if (!c->is_parked && c->input.prefix_size > 0)
-        call_end(c, GRPC_INTERNAL, "unexpected EOF");
+        call_end(c, GRPC_UNKNOWN, "unexpected EOF"); /* grpc-go's code, too */
     else if (!c->method->is_stream && !c->is_answered)
         call_end(c, GRPC_INTERNAL, "the request message is missing");
     else if (c->method->on_half_close != NULL)

@@ -15,6 +15,7 @@
 #include "outbuf.h"
 #include "registry/store.h"
 #include "registry/verdict.h"
+#include "request_head.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,8 +52,9 @@ struct call {
     unsigned pending; /* answers that the store owes */
 
     /* From the request's headers. */
+    struct request_head head;
     size_t header_size;
-    bool is_post, is_grpc, wants_leader, has_timeout;
+    bool is_post, is_grpc, is_encoded, wants_leader, has_timeout;
     uint64_t timeout_ms;
 
     bool is_open;     /* messages are wanted: headers were fine, and no end yet */
@@ -91,8 +93,10 @@ struct method {
 
 /* NULL without memory. */
 struct call *call_create(struct server *s, struct conn *conn, int32_t stream_id);
-/* A header of the request. False: a bound is passed. */
+/* A header of the request. False: a bound is passed, or it makes the request malformed. */
 bool call_header(struct call *c, struct bytes name, struct bytes value);
+/* Whether what every request needs was among them. */
+bool call_has_headers(const struct call *c);
 /* All headers were there: the call is refused at once, or messages may come. */
 void call_start(struct call *c);
 void call_data(struct call *c, struct bytes data);

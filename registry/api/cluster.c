@@ -1,4 +1,5 @@
 /* etcdserverpb.Cluster */
+#include "convert.h"
 #include "members.h"
 #include "pb.h"
 #include "server.h"
@@ -6,6 +7,7 @@
 #include "unary.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Field numbers of rpc.proto. */
 enum {
@@ -96,4 +98,51 @@ void cluster_member_list(struct call *c, struct bytes message)
         call_finish(c);
     }
     arena_reset(&s->arena);
+}
+
+/* --- a member by its id ----------------------------------------------------------------------- */
+
+/* Whether the ID that MESSAGE names is a member's; ends the call where it names none. */
+static bool find_member(struct call *c, struct bytes message, enum verdict missing)
+{
+    struct server *s = c->server;
+    struct store_status status;
+    uint64_t id = 0;
+    enum err e = convert_member_id(&id, message, &s->arena);
+    arena_reset(&s->arena);
+    if (e != OK) {
+        unary_refuse(c, e, strrchr(c->method->path, '/') + 1);
+        return false;
+    }
+    store_status(s->store, &status);
+    for (size_t i = 0; i < status.member_count; i++)
+        if (status.members[i].id == id)
+            return true;
+    call_end_verdict(c, missing);
+    return false;
+}
+
+void cluster_member_remove(struct call *c, struct bytes message)
+{
+    if (find_member(c, message, VERDICT_MEMBER_NOT_FOUND))
+        service_unsupported(c, message);
+}
+
+void cluster_member_update(struct call *c, struct bytes message)
+{
+    if (find_member(c, message, VERDICT_MEMBER_NOT_FOUND))
+        service_unsupported(c, message);
+}
+
+void cluster_member_promote(struct call *c, struct bytes message)
+{
+    if (find_member(c, message, VERDICT_MEMBER_NOT_FOUND))
+        call_end_verdict(c, VERDICT_NOT_LEARNER); /* there are no learners yet */
+}
+
+/* The one member there is leads already. MoveLeaderResponse from etcd has no header. */
+void cluster_move_leader(struct call *c, struct bytes message)
+{
+    if (find_member(c, message, VERDICT_BAD_TRANSFEREE) && call_message(c, 0) != NULL)
+        call_finish(c);
 }

@@ -298,6 +298,12 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+/* RFC 9113 section 8.1.1 */
+static int reset_malformed(nghttp2_session *session, int32_t stream_id)
+{
+    return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_PROTOCOL_ERROR);
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                      void *context)
@@ -309,7 +315,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (call == NULL || call_header(call, bytes_of(name, name_size), bytes_of(value, value_size)))
         return 0;
     charge(context, BUDGET_INVALID); /* few bytes of HPACK may mean many of headers */
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    (void)reset_malformed(session, frame->hd.stream_id);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets, where that could not */
 }
 
 static void on_ping(struct conn *c, const nghttp2_frame *frame)
@@ -329,6 +336,15 @@ static unsigned reset_price(const struct conn *c, const struct call *call)
     return BUDGET_RESET;
 }
 
+/* A request has what it needs; what comes later are trailers, which end the stream (RFC 9113
+ * section 8.1). */
+static bool is_header_block_fine(const nghttp2_frame *frame, const struct call *call)
+{
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        return call_has_headers(call);
+    return (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
     struct conn *c = context;
@@ -337,6 +353,12 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
+        if (call != NULL && !is_header_block_fine(frame, call)) {
+            charge(c, BUDGET_INVALID);
+            return reset_malformed(session, frame->hd.stream_id) == 0
+                       ? 0
+                       : NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
         if (call != NULL && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
             call_start(call);
         if (call != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
@@ -416,6 +438,7 @@ static int make_session(struct conn *c)
     rv = nghttp2_option_new(&option);
     if (rv == 0) {
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_no_http_messaging(option, 1); /* request_head.h */
         nghttp2_option_set_max_settings(option, MAX_CLIENT_SETTINGS);
         rv = nghttp2_session_server_new2(&c->session, callbacks, c, option);
         nghttp2_option_del(option);

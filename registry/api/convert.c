@@ -366,6 +366,19 @@ enum err convert_defragment(struct store_request *out, struct bytes message, str
     return e;
 }
 
+/* --- members -----------------------------------------------------------------------------------
+ */
+
+enum err convert_member_id(uint64_t *out, struct bytes message, struct arena *arena)
+{
+    enum err e;
+    const Etcdserverpb__MemberRemoveRequest *r =
+        unpack(&etcdserverpb__member_remove_request__descriptor, message, arena, &e);
+    if (r != NULL)
+        *out = r->id;
+    return e;
+}
+
 /* --- watches ---------------------------------------------------------------------------------- */
 
 static void filters_from(struct store_watch_request *out, const Etcdserverpb__WatchCreateRequest *r)

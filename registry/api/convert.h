@@ -35,12 +35,15 @@ convert_fn convert_range, convert_put, convert_delete, convert_compact;
 convert_fn convert_lease_grant, convert_lease_revoke, convert_lease_keepalive,
     convert_lease_time_to_live, convert_lease_leases;
 convert_fn convert_alarm, convert_hash, convert_hash_kv, convert_defragment;
-/* Lists longer than KV_MAX_TXN_OPS, or transactions nested deeper than KV_MAX_TXN_DEPTH, are found
- * before anything is unpacked: ERR_NO_SPACE. */
+/* Lists longer than KV_TXN_OPS_LIMIT, or transactions nested deeper than KV_MAX_TXN_DEPTH, are
+ * found before anything is unpacked: ERR_NO_SPACE. */
 convert_fn convert_txn;
 
 enum err convert_watch(struct watch_request *out, struct bytes message,
                        struct arena *arena) MUST_CHECK;
+/* The ID of MemberRemoveRequest, MemberUpdateRequest, MemberPromoteRequest or MoveLeaderRequest:
+ * field 1 of each. What else they say is skipped. */
+enum err convert_member_id(uint64_t *out, struct bytes message, struct arena *arena) MUST_CHECK;
 /* grpc.health.v1.HealthCheckRequest's service, borrowed from MESSAGE. */
 enum err convert_health(struct bytes *service, struct bytes message) MUST_CHECK;
 

@@ -9,7 +9,12 @@
 
 enum err server_init(struct server *s, struct store *store, struct metrics *m, uint64_t now_ms)
 {
-    *s = (struct server){.store = store, .now_ms = now_ms};
+    *s = (struct server){
+        .store = store,
+        .now_ms = now_ms,
+        .max_txn_ops = KV_MAX_TXN_OPS,
+        .max_request_size = KV_MAX_REQUEST_SIZE,
+    };
     enum err e = counters_init(&s->counters, m);
     if (e != OK)
         return e;

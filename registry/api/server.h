@@ -36,6 +36,8 @@ struct watch_stream;
 struct server {
     struct store *store;
     uint64_t now_ms;
+    size_t max_txn_ops;
+    size_t max_request_size;
     /* CONN has something to send, told once until conn_produce. */
     void (*wake)(struct conn *conn);
 
@@ -57,7 +59,7 @@ struct server {
     bool is_closing;
 };
 
-/* Registers metrics in M. ERR_NO_MEMORY. */
+/* With default limits for requests. Registers metrics in M. ERR_NO_MEMORY. */
 enum err server_init(struct server *s, struct store *store, struct metrics *m,
                      uint64_t now_ms) MUST_CHECK;
 /* After all connections are gone and before the store is: it is not called any more. */

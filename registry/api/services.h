@@ -45,11 +45,19 @@ void maintenance_hash_kv(struct call *c, struct bytes message);
 
 /* cluster.c */
 void cluster_member_list(struct call *c, struct bytes message);
+void cluster_member_remove(struct call *c, struct bytes message);
+void cluster_member_update(struct call *c, struct bytes message);
+void cluster_member_promote(struct call *c, struct bytes message);
+void cluster_move_leader(struct call *c, struct bytes message);
 
 /* auth.c */
 void auth_status(struct call *c, struct bytes message);
 void auth_list(struct call *c, struct bytes message); /* users or roles: there are none */
+void auth_enable(struct call *c, struct bytes message);
+void auth_disable(struct call *c, struct bytes message);
 void auth_not_enabled(struct call *c, struct bytes message);
+void auth_no_user(struct call *c, struct bytes message); /* asked for one of them */
+void auth_no_role(struct call *c, struct bytes message);
 
 /* health.c */
 void health_check(struct call *c, struct bytes message);

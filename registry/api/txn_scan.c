@@ -33,7 +33,7 @@ static bool txn_is_within(struct bytes txn, unsigned depth)
     while (pb_read_field(&txn, &f)) {
         if (f.number < TXN_COMPARE || f.number > TXN_FAILURE)
             continue;
-        if (++counts[f.number] > KV_MAX_TXN_OPS)
+        if (++counts[f.number] > KV_TXN_OPS_LIMIT)
             return false;
         if (f.number != TXN_COMPARE && !op_is_within(f.body, depth))
             return false;

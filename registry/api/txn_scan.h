@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* False: some list of it is longer than KV_MAX_TXN_OPS, or it nests deeper than KV_MAX_TXN_DEPTH.
+/* False: some list of it is longer than KV_TXN_OPS_LIMIT, or it nests deeper than KV_MAX_TXN_DEPTH.
  * Bytes that are no TxnRequest may be either; what unpacks them finds out. */
 bool txn_is_bounded(struct bytes message);
 

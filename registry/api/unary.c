@@ -26,6 +26,7 @@ void unary_submit(struct call *c, struct bytes message, convert_fn *convert, sto
     struct server *s = c->server;
     struct store_request request;
     memset(&request, 0, sizeof(request));
+    request.max_txn_ops = s->max_txn_ops;
     enum err e = convert(&request, message, &s->arena);
     if (e == OK)
         call_submit(c, &request, done);
@@ -36,7 +37,7 @@ void unary_submit(struct call *c, struct bytes message, convert_fn *convert, sto
 
 void unary_propose(struct call *c, struct bytes message, convert_fn *convert, store_done_fn *done)
 {
-    if (message.size > KV_MAX_REQUEST_SIZE)
+    if (message.size > c->server->max_request_size)
         call_end_verdict(c, VERDICT_REQUEST_TOO_LARGE);
     else
         unary_submit(c, message, convert, done);

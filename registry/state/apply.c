@@ -195,7 +195,7 @@ enum err state_apply_command(struct state *s, const struct state_command *comman
     struct change c = {
         .s = s, .source = source, .arena = arena, .sink = sink, .answers = result != NULL};
     struct state_result answer = {.verdict = VERDICT_OK};
-    enum err error = check_command(command, &answer.verdict);
+    enum err error = check_command(command, KV_TXN_OPS_LIMIT, &answer.verdict);
     if (error != OK)
         return error;
     state_release_retired(s);

@@ -330,9 +330,9 @@ static enum err check_duplicates(const struct kv_op *ops, size_t count, enum ver
     return error;
 }
 
-static enum err check_txn(const struct kv_txn_request *r, enum verdict *verdict)
+static enum err check_txn(const struct kv_txn_request *r, size_t max_ops, enum verdict *verdict)
 {
-    *verdict = check_txn_request(r, KV_MAX_TXN_OPS);
+    *verdict = check_txn_request(r, max_ops);
     if (*verdict != VERDICT_OK)
         return OK;
     enum err error = check_duplicates(r->success, r->success_count, verdict);
@@ -384,7 +384,8 @@ enum verdict state_check_range(const struct kv_range_request *request)
     return check_range_request(request);
 }
 
-enum err check_command(const struct state_command *command, enum verdict *verdict)
+enum err check_command(const struct state_command *command, size_t max_txn_ops,
+                       enum verdict *verdict)
 {
     *verdict = VERDICT_OK;
     switch (command->type) {
@@ -396,7 +397,7 @@ enum err check_command(const struct state_command *command, enum verdict *verdic
             *verdict = VERDICT_EMPTY_KEY;
         break;
     case STATE_TXN:
-        return check_txn(&command->txn, verdict);
+        return check_txn(&command->txn, max_txn_ops, verdict);
     case STATE_LEASE_GRANT:
         if (command->lease.id == 0)
             *verdict = VERDICT_LEASE_NOT_FOUND;
@@ -411,9 +412,10 @@ enum err check_command(const struct state_command *command, enum verdict *verdic
     return OK;
 }
 
-enum verdict state_check_command(const struct state_command *command)
+enum verdict state_check_command(const struct state_command *command, size_t max_txn_ops)
 {
     enum verdict verdict;
     /* Without memory a request is not judged; it can be tried again. */
-    return check_command(command, &verdict) == OK ? verdict : VERDICT_TOO_MANY_REQUESTS;
+    return check_command(command, max_txn_ops, &verdict) == OK ? verdict
+                                                               : VERDICT_TOO_MANY_REQUESTS;
 }

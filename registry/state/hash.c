@@ -104,16 +104,21 @@ static enum err hash_item(const struct state *s, const struct item *item, int64_
 enum err state_hash(const struct state *s, int64_t revision, const struct state_source *source,
                     uint32_t *hash, enum verdict *verdict)
 {
-    if (revision <= 0)
+    static const uint8_t bucket[] = {'k', 'e',
+                                     'y'}; /* etcd begins with it, too: nothing at all has a hash */
+    if (revision <= 0) {
         revision = s->revision;
-    *verdict = revision > s->revision    ? VERDICT_FUTURE_REVISION
-               : revision < s->compacted ? VERDICT_COMPACTED
-                                         : VERDICT_OK;
+        *verdict = VERDICT_OK;
+    } else {
+        *verdict = revision > s->revision     ? VERDICT_FUTURE_REVISION
+                   : revision <= s->compacted ? VERDICT_COMPACTED
+                                              : VERDICT_OK;
+    }
     if (*verdict != VERDICT_OK)
         return OK;
     struct arena arena;
     arena_init(&arena, ARENA_LIMIT);
-    uint32_t crc = UINT32_MAX;
+    uint32_t crc = crc_add(UINT32_MAX, bucket, sizeof(bucket));
     struct tree_cursor c;
     const void *entry;
     enum err error = OK;

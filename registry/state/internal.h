@@ -95,7 +95,8 @@ bool alarm_clear(struct state *s, struct alarm alarm);
 /* --- requests (check.c, range.c, txn.c) --- */
 
 /* As state_check_command, with ERR_NO_MEMORY. */
-enum err check_command(const struct state_command *command, enum verdict *verdict) MUST_CHECK;
+enum err check_command(const struct state_command *command, size_t max_txn_ops,
+                       enum verdict *verdict) MUST_CHECK;
 bool txn_has_put(const struct kv_txn_request *request);
 bool txn_is_read_only(const struct kv_txn_request *request);
 

@@ -80,9 +80,10 @@ struct strbuf;
 
 /* What can be said of a request without the state: empty keys, too many or nested operations,
  * duplicate keys, bad sort options, values given where they must not be. What etcd checks before it
- * proposes. */
+ * proposes. MAX_TXN_OPS is a member's own matter: what was committed is applied with up to
+ * KV_TXN_OPS_LIMIT, which it must not be above. */
 enum verdict state_check_range(const struct kv_range_request *request);
-enum verdict state_check_command(const struct state_command *command);
+enum verdict state_check_command(const struct state_command *command, size_t max_txn_ops);
 
 /* Appends the encoding to OUT (its sticky failure is the only error). */
 void state_command_encode(struct strbuf *out, const struct state_command *command);
@@ -160,7 +161,8 @@ size_t state_alarms(const struct state *s, const struct alarm **out);
 
 /* A hash of every retained (key, main, sub) with its content up to REVISION (0: the newest), equal
  * on equal histories whatever was compacted above; CRC-32C as etcd's HashKV reports it, though not
- * etcd's value (its rows are others). Old values come from SOURCE. */
+ * etcd's value (its rows are others). Old values come from SOURCE. VERDICT_COMPACTED for a REVISION
+ * up to the compacted one itself, as etcd 3.4. */
 enum err state_hash(const struct state *s, int64_t revision, const struct state_source *source,
                     uint32_t *hash, enum verdict *verdict) MUST_CHECK;
 

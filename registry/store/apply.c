@@ -219,11 +219,13 @@ static void answer_pending(struct store *s, struct pending *p, const struct stat
         free(p);
         return;
     }
-    struct store_response response = {0};
-    fill_response(&response, p->type, result);
+    struct store_response response = {.verdict = p->refusal};
+    if (p->refusal == VERDICT_OK)
+        fill_response(&response, p->type, result);
     if (source_error != OK) /* the change is made; what it replaced cannot be told */
         response.verdict = verdict_of_source(source_error);
-    if (p->is_physical && response.verdict == VERDICT_OK) {
+    /* A compaction that changed nothing has nothing to wait for. */
+    if (p->is_physical && response.verdict == VERDICT_OK && s->is_purging) {
         p->revision = response.revision;
         p->next = s->compactions;
         s->compactions = p;
@@ -298,6 +300,7 @@ static void settled(void *context)
     store_note_health(s); /* an alarm may have come or gone */
     store_lease_arm(s);
     store_background(s);
+    store_space_measure(s);
 }
 
 struct node_machine store_machine(struct store *s)

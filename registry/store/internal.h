@@ -4,10 +4,13 @@
  * records; a record goes to the journal (as an effect), to the watch hub, and to the lessor. What a
  * client waits for is a `pending`, the tag of its proposal.
  *
- *   request.c  a request to a verdict, a read or a proposal       apply.c     the log to state, and
- * answers lease.c    deadlines, keepalives, expiry                      history.c   old values,
- * compaction, purge watch.c    watches and their catching up                      store.c     life,
- * identity, status */
+ *   request.c  a request to a verdict, a read or a proposal
+ *   apply.c    the log to state, and answers
+ *   lease.c    deadlines, keepalives, expiry
+ *   history.c  old values, compaction, purge
+ *   space.c    the quota and the NOSPACE alarm
+ *   watch.c    watches and their catching up
+ *   store.c    life, identity, status */
 #ifndef WARREN_REGISTRY_STORE_INTERNAL_H
 #define WARREN_REGISTRY_STORE_INTERNAL_H
 
@@ -39,10 +42,11 @@ struct pending {
     struct pending *next; /* in one of the store's lists of waiters */
     struct store *store;
     enum store_request_type type;
-    bool is_internal; /* proposed by the store itself: nobody waits */
-    bool is_physical; /* a compaction that waits for the purge */
-    int64_t lease;    /* what a lease request is about */
-    int64_t revision; /* the header's of a physical compaction, once it was applied */
+    bool is_internal;     /* proposed by the store itself: nobody waits */
+    bool is_physical;     /* a compaction that waits for the purge */
+    enum verdict refusal; /* not OK: the answer, once the alarm that goes with it is raised */
+    int64_t lease;        /* what a lease request is about */
+    int64_t revision;     /* the header's of a physical compaction, once it was applied */
     store_done_fn *done;
     void *context;
 };
@@ -73,6 +77,9 @@ struct store {
     uint64_t min_lease_ttl_s;
     uint64_t election_timeout_ms;
     uint64_t quota_size;
+    uint64_t used_size; /* of the data, as measured at used_ms */
+    uint64_t used_ms;
+    uint64_t proposed_size; /* what was proposed since may take this much */
 
     struct arena apply_arena; /* reset before each apply */
     struct arena read_arena;  /* reset when no read is being answered */
@@ -134,6 +141,21 @@ struct pending *store_pending_create(struct store *s, enum store_request_type ty
 void store_note_health(struct store *s);
 /* Why no client's write is accepted now; VERDICT_OK: they are. */
 enum verdict store_write_verdict(const struct store *s, bool takes_space);
+
+/* space.c */
+/* Whether COMMAND may put bytes in: what the quota and its alarm are about. */
+bool store_takes_space(const struct state_command *command);
+/* Measures what is used, unless that was done a moment ago. */
+void store_space_measure(struct store *s);
+/* etcd's rule, for a command that takes space: false if the quota is passed with its cost, which is
+ * counted otherwise. */
+bool store_space_take(struct store *s, const struct state_command *command);
+/* Raises the NOSPACE alarm and answers VERDICT_NO_SPACE once it is there, so that whoever was
+ * refused can read it. */
+void store_space_refuse(struct store *s, store_done_fn *done, void *context);
+/* Raises the alarm, if it is not there, for a disk that is nearly full. */
+void store_space_low(struct store *s);
+void store_space_tick(uv_timer_t *timer);
 
 /* lease.c */
 enum err store_lease_init(struct store *s) MUST_CHECK;

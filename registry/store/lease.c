@@ -143,8 +143,13 @@ static int64_t choose_id(const struct store *s)
 static void propose(struct store *s, const struct store_request *request,
                     const struct state_command *command, store_done_fn *done, void *context)
 {
-    enum verdict v = store_write_verdict(s, command->type == STATE_LEASE_GRANT);
+    bool takes_space = store_takes_space(command);
+    enum verdict v = store_write_verdict(s, takes_space);
     struct pending *p = NULL;
+    if (v == VERDICT_OK && takes_space && !store_space_take(s, command)) {
+        store_space_refuse(s, done, context);
+        return;
+    }
     if (v == VERDICT_OK) {
         p = store_pending_create(s, request->type, done, context);
         v = p == NULL ? VERDICT_TOO_MANY_REQUESTS : store_propose(s, command, p);

@@ -154,28 +154,6 @@ enum verdict store_write_verdict(const struct store *s, bool takes_space)
     return VERDICT_OK;
 }
 
-static bool txn_puts(const struct kv_txn_request *txn);
-
-static bool ops_put(const struct kv_op *ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (ops[i].type == KV_OP_PUT || (ops[i].type == KV_OP_TXN && txn_puts(&ops[i].txn)))
-            return true;
-    return false;
-}
-
-/* The depth is bounded: state_check_command was asked first. */
-static bool txn_puts(const struct kv_txn_request *txn)
-{
-    return ops_put(txn->success, txn->success_count) || ops_put(txn->failure, txn->failure_count);
-}
-
-static bool takes_space(const struct state_command *c)
-{
-    return c->type == STATE_PUT || c->type == STATE_LEASE_GRANT ||
-           (c->type == STATE_TXN && txn_puts(&c->txn));
-}
-
 static bool ops_write(const struct kv_op *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -198,13 +176,19 @@ static bool writes(const struct state_command *c)
 static void propose(struct store *s, const struct store_request *request,
                     const struct state_command *command, store_done_fn *done, void *context)
 {
-    enum verdict v = state_check_command(command);
+    size_t max_txn_ops = request->max_txn_ops > 0 ? request->max_txn_ops : KV_MAX_TXN_OPS;
+    enum verdict v = state_check_command(command, max_txn_ops);
     /* A transaction that only reads goes through the log too, for its place in the order, but needs
      * no space. */
+    bool takes_space = store_takes_space(command);
     if (v == VERDICT_OK && writes(command))
-        v = store_write_verdict(s, takes_space(command));
+        v = store_write_verdict(s, takes_space);
     if (v != VERDICT_OK) {
         store_answer_verdict(s, done, context, v);
+        return;
+    }
+    if (takes_space && !store_space_take(s, command)) {
+        store_space_refuse(s, done, context);
         return;
     }
     struct pending *p = store_pending_create(s, request->type, done, context);

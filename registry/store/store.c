@@ -92,44 +92,6 @@ static enum err describe_member(struct store *s, const struct store_config *conf
                      &s->member.client_url_count);
 }
 
-/* --- space ------------------------------------------------------------------------------------ */
-
-static void raise_no_space(struct store *s, const char *why)
-{
-    const struct alarm *alarms;
-    size_t count = state_alarms(s->state, &alarms);
-    for (size_t i = 0; i < count; i++)
-        if (alarms[i].type == ALARM_NOSPACE && alarms[i].member == s->member.id)
-            return;
-    struct pending *p = store_pending_create(s, STORE_ALARM, NULL, NULL);
-    if (p == NULL)
-        return; /* the next look tries again */
-    p->is_internal = true;
-    struct state_command command = {.type = STATE_ALARM_CHANGE};
-    command.alarm.action = ALARM_ACTIVATE;
-    command.alarm.alarm = (struct alarm){.member = s->member.id, .type = ALARM_NOSPACE};
-    if (store_propose(s, &command, p) != VERDICT_OK) {
-        free(p);
-        return;
-    }
-    log_line(LOG_WARNING,
-             "registry: NOSPACE alarm: %s. Writes are refused until space was made "
-             "(delete, compact, defrag) and the alarm disarmed",
-             why);
-}
-
-static void check_space(uv_timer_t *timer)
-{
-    struct store *s = timer->data;
-    store_note_health(s);
-    struct journal_stats stats;
-    journal_stats(s->journal, &stats);
-    if (stats.in_use_size > s->quota_size)
-        raise_no_space(s, "the database is larger than its quota");
-    else if (journal_health(s->journal) == JOURNAL_LOW)
-        raise_no_space(s, "the file system is nearly full");
-}
-
 static void on_health(void *context, enum journal_health health)
 {
     struct store *s = context;
@@ -139,7 +101,7 @@ static void on_health(void *context, enum journal_health health)
         log_line(health == JOURNAL_HALTED ? LOG_ERROR : LOG_WARNING, "registry: %s",
                  journal_failure(s->journal));
     if (health == JOURNAL_LOW)
-        raise_no_space(s, "the file system is nearly full");
+        store_space_low(s);
     store_note_health(s);
 }
 
@@ -277,11 +239,12 @@ static void start(struct store *s)
     /* A new leader does not know what keepalives the old one had. */
     lessor_promote(s->lessor, uv_now(s->loop), s->election_timeout_ms);
     store_lease_arm(s);
-    uv_timer_start(&s->space_timer, check_space, SIZE_CHECK_MS, SIZE_CHECK_MS);
+    uv_timer_start(&s->space_timer, store_space_tick, SIZE_CHECK_MS, SIZE_CHECK_MS);
     if (s->compaction_retention_s > 0 || s->compaction_revisions > 0) {
         uint64_t interval = store_compaction_interval_ms(s);
         uv_timer_start(&s->compaction_timer, store_compaction_tick, 0, interval);
     }
+    store_space_measure(s);
     s->is_purging = state_compacted(s->state) > 0;
     store_background(s);
 }

@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena arena;
     arena_init(&arena, ARENA_LIMIT);
     struct bytes message = bytes_of(data + 1, size - 1);
-    size_t which = data[0] % (count + 2);
+    size_t which = data[0] % (count + 3);
     if (which < count) {
         struct store_request request = {0};
         if (converters[which](&request, message, &arena) == OK)
@@ -106,6 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct watch_request request;
         if (convert_watch(&request, message, &arena) == OK && request.type == WATCH_REQUEST_CREATE)
             touch(request.watch.key);
+    } else if (which == count + 1) {
+        uint64_t id;
+        if (convert_member_id(&id, message, &arena) == OK)
+            total += id;
     } else {
         struct bytes service;
         if (convert_health(&service, message) == OK)

@@ -20,7 +20,7 @@
 enum {
     API_MAX_CONNECTIONS = 4096,
     API_MAX_STREAMS = 10000,           /* concurrent, of one connection */
-    API_MAX_MESSAGE_SIZE = 2 << 20,    /* gRPC, received; larger: code 8 */
+    API_MESSAGE_OVERHEAD = 512 << 10,  /* gRPC, received: this above a request; larger: code 8 */
     API_MAX_HEADER_SIZE = 16 << 10,    /* of one request, decoded */
     API_MAX_STREAM_UNSENT = 512 << 10, /* of a watch; beyond it the watcher waits */
 };
@@ -33,6 +33,9 @@ struct api_config {
     struct metrics *metrics;
     const char *const *listen_urls; /* http://HOST:PORT, --listen-client-urls */
     size_t listen_url_count;
+    size_t max_txn_ops;      /* --max-txn-ops; 0: KV_MAX_TXN_OPS; at most KV_TXN_OPS_LIMIT */
+    size_t max_request_size; /* --max-request-bytes; 0: KV_MAX_REQUEST_SIZE; at most
+                              * KV_REQUEST_SIZE_LIMIT */
 };
 
 /* Listens. ERROR gets lines for a user. ERR_UNSUPPORTED: an https:// or unix:// URL;

@@ -16,9 +16,11 @@
 #include <stdint.h>
 
 enum {
-    KV_MAX_TXN_OPS = 128,              /* of each list of a transaction (--max-txn-ops) */
-    KV_MAX_REQUEST_SIZE = 3 << 19,     /* 1.5 MiB, encoded as protobuf (--max-request-bytes) */
-    KV_MAX_TXN_DEPTH = KV_MAX_TXN_OPS, /* nested transactions; see state_check */
+    KV_MAX_TXN_OPS = 128,            /* of each list of a transaction; see --max-txn-ops */
+    KV_TXN_OPS_LIMIT = 1 << 16,      /* which can say no more; the state machine's own bound */
+    KV_MAX_REQUEST_SIZE = 3 << 19,   /* 1.5 MiB, encoded as protobuf; see --max-request-bytes */
+    KV_REQUEST_SIZE_LIMIT = 7 << 19, /* which can say no more: an entry of the log holds it */
+    KV_MAX_TXN_DEPTH = 128,          /* nested transactions, whatever the flags say */
 };
 #define LEASE_MAX_TTL_S INT64_C(9000000000)
 #define LEASE_MIN_TTL_S INT64_C(2)

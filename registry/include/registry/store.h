@@ -64,6 +64,7 @@ enum store_request_type {
 
 struct store_request {
     enum store_request_type type;
+    size_t max_txn_ops; /* 0: KV_MAX_TXN_OPS; at most KV_TXN_OPS_LIMIT */
     union {
         struct kv_range_request range;
         struct kv_put_request put;

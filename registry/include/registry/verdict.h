@@ -41,6 +41,11 @@ enum grpc_code {
     X(VERDICT_TOO_MANY_REQUESTS, GRPC_RESOURCE_EXHAUSTED, "too many requests")                     \
     X(VERDICT_LEASE_EXISTS, GRPC_FAILED_PRECONDITION, "lease already exists")                      \
     X(VERDICT_AUTH_NOT_ENABLED, GRPC_FAILED_PRECONDITION, "authentication is not enabled")         \
+    X(VERDICT_USER_NOT_FOUND, GRPC_FAILED_PRECONDITION, "user name not found")                     \
+    X(VERDICT_ROLE_NOT_FOUND, GRPC_FAILED_PRECONDITION, "role name not found")                     \
+    X(VERDICT_ROOT_MISSING, GRPC_FAILED_PRECONDITION, "root user does not exist")                  \
+    X(VERDICT_NOT_LEARNER, GRPC_FAILED_PRECONDITION, "can only promote a learner member")          \
+    X(VERDICT_BAD_TRANSFEREE, GRPC_FAILED_PRECONDITION, "bad leader transferee")                   \
     X(VERDICT_COMPACTED, GRPC_OUT_OF_RANGE, "mvcc: required revision has been compacted")          \
     X(VERDICT_FUTURE_REVISION, GRPC_OUT_OF_RANGE, "mvcc: required revision is a future revision")  \
     X(VERDICT_LEASE_TTL_TOO_LARGE, GRPC_OUT_OF_RANGE, "too large lease TTL")                       \

@@ -18,6 +18,7 @@ RULES = [(re.compile(pattern, re.M), to) for pattern, to in [
     (r'"hash":\d+', '"hash":<HASH>'),
     (r'^"Hash" : \d+', '"Hash" : <HASH>'),
     (r"^(<ENDPOINT>, )\d+(, \d+)?$", r"\1<HASH>\2"),
+    (r"^(\| +<ENDPOINT> \| +)[1-9]\d*(?= \|)", r"\1<HASH>"),
     # sizes, their share in use, and the raft positions of `endpoint status`, simple and as a table
     (r"\b\d+(\.\d+)? [kMG]?B(?=,| )", "<SIZE>"),
     (r"\b\d+%(?=,| )", "<SHARE>"),

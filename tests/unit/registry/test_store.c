@@ -456,18 +456,40 @@ static void equal_histories_have_equal_hashes(void **state)
     assert_int_equal(ask(f, &q).number, before.number);
 }
 
+static void a_physical_compaction_of_nothing_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(compact(f, 0, true).verdict, VERDICT_OK);
+}
+
+static void the_limit_of_operations_is_the_requests(void **state)
+{
+    struct fixture *f = *state;
+    struct kv_op ops[129];
+    for (size_t i = 0; i < 129; i++)
+        ops[i] = (struct kv_op){.type = KV_OP_RANGE, .range.key = bytes_of_str("a")};
+    struct store_request q = {.type = STORE_TXN};
+    q.txn.success = ops;
+    q.txn.success_count = 129;
+    assert_int_equal(ask(f, &q).verdict, VERDICT_TOO_MANY_OPS);
+    q.max_txn_ops = 129;
+    assert_int_equal(ask(f, &q).verdict, VERDICT_OK);
+    q.max_txn_ops = 1;
+    assert_int_equal(ask(f, &q).verdict, VERDICT_TOO_MANY_OPS);
+}
+
 static void a_full_quota_raises_the_alarm(void **state)
 {
     struct fixture *f = *state;
     close_store(f);
     f->config.quota_size = 1;
     open_store(f);
-    run_for(f, 1500);
-    assert_int_equal(put(f, "a", "1", 0).verdict, VERDICT_NO_SPACE);
+    struct store_request q = {.type = STORE_ALARM};
+    assert_int_equal(ask(f, &q).count, 0);
+    assert_int_equal(put(f, "a", "1", 0).verdict, VERDICT_NO_SPACE); /* the first one already */
+    assert_int_equal(ask(f, &q).count, 1); /* and whoever was refused finds the alarm */
     assert_int_equal(grant(f, 0, 10).verdict, VERDICT_NO_SPACE);
     assert_int_equal(del(f, "a", "").verdict, VERDICT_OK);
-    struct store_request q = {.type = STORE_ALARM};
-    assert_int_equal(ask(f, &q).count, 1);
     close_store(f);
     f->config.quota_size = 0;
     open_store(f);
@@ -688,6 +710,8 @@ int main(void)
         STORE_TEST(a_halted_store_reads_on_refuses_every_write_and_says_so),
         STORE_TEST(an_alarm_is_told_as_not_writable_until_it_is_disarmed),
         STORE_TEST(commits_are_in_etcd_s_two_histograms),
+        STORE_TEST(a_physical_compaction_of_nothing_is_answered),
+        STORE_TEST(the_limit_of_operations_is_the_requests),
         STORE_TEST(one_folder_serves_one_store),
         STORE_TEST(an_existing_store_is_demanded),
         STORE_TEST(every_request_is_answered_once_at_the_end),

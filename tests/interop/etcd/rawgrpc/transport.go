@@ -75,6 +75,9 @@ func raw(r *run, what, method, path string, headers map[string]string, body []by
 	var lines []string
 	for _, header := range []http.Header{a.Header, a.Trailer} {
 		for name := range header {
+			if name == "Grpc-Message" && header.Get(name) == "" {
+				continue // says as much as none
+			}
 			if strings.HasPrefix(name, "Grpc-") && name != "Grpc-Accept-Encoding" || name == "Content-Type" {
 				lines = append(lines, fmt.Sprintf("%s: %s", name, header.Get(name)))
 			}

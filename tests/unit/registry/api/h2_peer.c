@@ -261,7 +261,7 @@ int32_t h2_start(struct h2_peer *p, const char *path, const struct h2_options *o
     headers[count++] = nv(":method", o->method != NULL ? o->method : "POST");
     headers[count++] = nv(":scheme", "http");
     headers[count++] = nv(":path", path);
-    headers[count++] = nv(":authority", "localhost");
+    headers[count++] = nv(":authority", o->authority != NULL ? o->authority : "localhost");
     headers[count++] =
         nv("content-type", o->content_type != NULL ? o->content_type : "application/grpc");
     if (o->timeout != NULL)

@@ -51,6 +51,7 @@ struct h2_peer {
 struct h2_options {
     const char *method;       /* POST */
     const char *content_type; /* application/grpc */
+    const char *authority;    /* localhost */
     const char *timeout;      /* none */
     bool wants_leader;
     const char *extra_name, *extra_value;

@@ -189,18 +189,134 @@ static void unknown_fields_are_accepted_and_the_last_scalar_wins(void **state)
     etcdserverpb__range_response__free_unpacked(range, NULL);
 }
 
-static void compressed_messages_are_unimplemented(void **state)
+static void compressed_messages_are_refused(void **state)
 {
     struct h2_peer *p = *state;
     int32_t id = h2_start(p, put_path, NULL, bytes_of("\1\0\0\0\1x", 6), true);
-    assert_int_equal(h2_reply_of(p, id)->grpc_status, 12);
+    assert_status(h2_reply_of(p, id), 13,
+                  "grpc: compressed flag set with identity or empty encoding");
+    struct h2_options o = {.extra_name = "grpc-encoding", .extra_value = "identity"};
+    id = h2_start(p, put_path, &o, h2_framed(put_of("a", 1)), true);
+    assert_status(h2_reply_of(p, id), 0, "");
+    o.extra_value = "gzip";
+    id = h2_start(p, put_path, &o, h2_framed(put_of("a", 1)), true);
+    assert_status(h2_reply_of(p, id), 12,
+                  "grpc: Decompressor is not installed for grpc-encoding \"gzip\"");
+    id = h2_start(p, "/etcdserverpb.KV/No", &o, h2_framed(put_of("a", 1)), true);
+    assert_status(h2_reply_of(p, id), 12, "unknown method No for service etcdserverpb.KV");
+}
+
+/* --- header blocks (request_head.h) ----------------------------------------------------------- */
+
+static void the_authority_that_grpc_go_sends_for_a_url(void **state)
+{
+    struct h2_peer *p = *state;
+    struct h2_options o = {.authority = "http://127.0.0.1:2379"};
+    int32_t id = h2_start(p, range_path, &o, h2_framed(range_of("a")), true);
+    assert_status(h2_reply_of(p, id), 0, "");
+}
+
+static void malformed_header_blocks_are_reset(void **state)
+{
+    static const char *const fields[][2] = {
+        {":path", range_path},      /* twice, and behind a regular field */
+        {":protocol", "websocket"}, /* unknown */
+        {"connection", "close"},    {"transfer-encoding", "chunked"}, {"te", "gzip"},
+        {"x-line", "a\nb"},
+    };
+    struct h2_peer *p = *state;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        struct h2_options o = {.extra_name = fields[i][0], .extra_value = fields[i][1]};
+        int32_t id = h2_start(p, range_path, &o, h2_framed(range_of("a")), true);
+        struct h2_reply *r = h2_reply_of(p, id);
+        assert_true(r->is_closed);
+        assert_int_equal(r->grpc_status, -1);
+        assert_int_equal(r->error_code, NGHTTP2_PROTOCOL_ERROR);
+    }
+    assert_int_equal(p->server.call_count, 0);
+    assert_status(call(p, range_path, range_of("a")), 0, ""); /* the connection serves on */
+}
+
+static void fields_that_a_request_needs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {":method", ":scheme", ":path"};
+    for (size_t missing = 0; missing <= 3; missing++) {
+        struct request_head h = {0};
+        for (size_t i = 0; i < 3; i++)
+            assert_true(i == missing ||
+                        request_head_field(&h, bytes_of_str(names[i]), bytes_of_str("x")));
+        assert_true(request_head_field(&h, bytes_of_str("te"), bytes_of_str("trailers")));
+        assert_int_equal(request_head_is_complete(&h), missing == 3);
+    }
+    struct request_head h = {0};
+    assert_false(request_head_field(&h, BYTES_EMPTY, bytes_of_str("x")));
+    assert_false(request_head_field(&h, bytes_of_str("a"), bytes_of("a\0b", 3)));
+    assert_false(request_head_field(&h, bytes_of_str("Upper"), bytes_of_str("x")));
+}
+
+/* --- what an etcd without users and other members says ---------------------------------------- */
+
+static void users_and_roles_that_are_not_there(void **state)
+{
+    struct h2_peer *p = *state;
+    assert_status(call(p, "/etcdserverpb.Auth/UserGet", BYTES_EMPTY), 9,
+                  "etcdserver: user name not found");
+    assert_status(call(p, "/etcdserverpb.Auth/RoleDelete", BYTES_EMPTY), 9,
+                  "etcdserver: role name not found");
+    assert_status(call(p, "/etcdserverpb.Auth/AuthEnable", BYTES_EMPTY), 9,
+                  "etcdserver: root user does not exist");
+    assert_status(call(p, "/etcdserverpb.Auth/AuthDisable", BYTES_EMPTY), 0, "");
+    assert_status(call(p, "/etcdserverpb.Auth/UserAdd", BYTES_EMPTY), 12,
+                  "etcdserver: UserAdd is not supported by this server");
+}
+
+static struct bytes member_id_of(uint64_t id)
+{
+    static uint8_t packed[16];
+    Etcdserverpb__MemberRemoveRequest r = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
+    r.id = id;
+    return bytes_of(packed, etcdserverpb__member_remove_request__pack(&r, packed));
+}
+
+static void members_that_are_not_there(void **state)
+{
+    struct h2_peer *p = *state;
+    static const char *const paths[] = {"/etcdserverpb.Cluster/MemberRemove",
+                                        "/etcdserverpb.Cluster/MemberUpdate",
+                                        "/etcdserverpb.Cluster/MemberPromote"};
+    for (size_t i = 0; i < 3; i++)
+        assert_status(call(p, paths[i], member_id_of(FAKE_MEMBER + 1)), 5,
+                      "etcdserver: member not found");
+    assert_status(call(p, paths[0], member_id_of(FAKE_MEMBER)), 12,
+                  "etcdserver: MemberRemove is not supported by this server");
+    assert_status(call(p, paths[2], member_id_of(FAKE_MEMBER)), 9,
+                  "etcdserver: can only promote a learner member");
+    assert_status(call(p, paths[0], bytes_of("\x0a\x7f", 2)), 13,
+                  "grpc: error unmarshalling request: the message of MemberRemove is malformed");
+    static const char move[] = "/etcdserverpb.Maintenance/MoveLeader";
+    assert_status(call(p, move, member_id_of(5)), 9, "etcdserver: bad leader transferee");
+    assert_status(call(p, move, member_id_of(FAKE_MEMBER)), 0, "");
+}
+
+static void limits_of_the_flags(void **state)
+{
+    struct h2_peer *p = *state;
+    p->server.max_request_size = 1000;
+    assert_status(call(p, put_path, put_of("key", 900)), 0, "");
+    assert_status(call(p, put_path, put_of("key", 1000)), 3, "etcdserver: request is too large");
+    char expected[128];
+    struct bytes message = put_of("key", 1000 + (512 << 10));
+    snprintf(expected, sizeof(expected), "grpc: received message larger than max (%zu vs. 525288)",
+             message.size);
+    assert_status(call(p, put_path, message), 8, expected);
 }
 
 static void a_request_cut_short(void **state)
 {
     struct h2_peer *p = *state;
     int32_t id = h2_start(p, put_path, NULL, bytes_of("\0\0\0\0\7abc", 8), true);
-    assert_status(h2_reply_of(p, id), 13, "unexpected EOF");
+    assert_status(h2_reply_of(p, id), 2, "unexpected EOF");
     id = h2_start(p, put_path, NULL, BYTES_EMPTY, true);
     assert_status(h2_reply_of(p, id), 13, "the request message is missing");
     assert_int_equal(p->server.held_size, 0);
@@ -595,7 +711,13 @@ int main(void)
         TEST(unknown_methods_and_services),
         TEST(a_message_that_is_none),
         TEST(unknown_fields_are_accepted_and_the_last_scalar_wins),
-        TEST(compressed_messages_are_unimplemented),
+        TEST(compressed_messages_are_refused),
+        TEST(the_authority_that_grpc_go_sends_for_a_url),
+        TEST(malformed_header_blocks_are_reset),
+        TEST(fields_that_a_request_needs),
+        TEST(users_and_roles_that_are_not_there),
+        TEST(members_that_are_not_there),
+        TEST(limits_of_the_flags),
         TEST(a_request_cut_short),
         TEST(another_content_type_is_415),
         TEST(the_answer_comes_before_the_half_close),

@@ -140,7 +140,7 @@ static void nesting_is_bounded_before_recursion(void **state)
 static void lists_are_bounded(void **state)
 {
     (void)state;
-    uint8_t ops[2 * (KV_MAX_TXN_OPS + 1)];
+    static uint8_t ops[2 * (KV_TXN_OPS_LIMIT + 1)];
     for (size_t i = 0; i < sizeof(ops); i += 2) {
         ops[i] = 3 << 3 | 2; /* failure, empty */
         ops[i + 1] = 0;

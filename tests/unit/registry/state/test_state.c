@@ -504,33 +504,42 @@ static void a_purge_looks_at_so_many_keys_and_goes_on(void **state)
 
 /* --- transactions ----------------------------------------------------------------------------- */
 
+/* What a member proposes: the flag's default. The state machine itself takes more. */
+static enum verdict checked(struct kv_txn_request request)
+{
+    struct state_command command = {.type = STATE_TXN, .txn = request};
+    return state_check_command(&command, KV_MAX_TXN_OPS);
+}
+
 static void each_list_has_at_most_128_operations(void **state)
 {
     struct fixture *f = *state;
     struct kv_op ops[129];
     for (size_t i = 0; i < ARRAY_COUNT(ops); i++)
         ops[i] = op_get("a");
-    assert_int_equal(txn(f, TXN(.success = ops, .success_count = 128)), VERDICT_OK);
-    assert_int_equal(txn(f, TXN(.success = ops, .success_count = 129)), VERDICT_TOO_MANY_OPS);
-    assert_int_equal(txn(f, TXN(.failure = ops, .failure_count = 129)), VERDICT_TOO_MANY_OPS);
+    assert_int_equal(checked(TXN(.success = ops, .success_count = 128)), VERDICT_OK);
+    assert_int_equal(checked(TXN(.success = ops, .success_count = 129)), VERDICT_TOO_MANY_OPS);
+    assert_int_equal(txn(f, TXN(.success = ops, .success_count = 129)), VERDICT_OK);
+    assert_int_equal(checked(TXN(.failure = ops, .failure_count = 129)), VERDICT_TOO_MANY_OPS);
     struct kv_compare compares[129];
     for (size_t i = 0; i < ARRAY_COUNT(compares); i++)
         compares[i] = (struct kv_compare){.key = KEY("a")};
-    assert_int_equal(txn(f, TXN(.compares = compares, .compare_count = 129)), VERDICT_TOO_MANY_OPS);
+    assert_int_equal(checked(TXN(.compares = compares, .compare_count = 129)),
+                     VERDICT_TOO_MANY_OPS);
 }
 
 static void nested_transactions_get_128_minus_their_parents_largest_list(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     struct kv_op inner[128], outer[28];
     for (size_t i = 0; i < ARRAY_COUNT(inner); i++)
         inner[i] = op_get("a");
     for (size_t i = 0; i < ARRAY_COUNT(outer); i++)
         outer[i] = op_get("a");
     outer[27] = op_txn(TXN(.success = inner, .success_count = 100));
-    assert_int_equal(txn(f, TXN(.success = outer, .success_count = 28)), VERDICT_OK);
+    assert_int_equal(checked(TXN(.success = outer, .success_count = 28)), VERDICT_OK);
     outer[27] = op_txn(TXN(.failure = inner, .failure_count = 101));
-    assert_int_equal(txn(f, TXN(.success = outer, .success_count = 28)), VERDICT_TOO_MANY_OPS);
+    assert_int_equal(checked(TXN(.success = outer, .success_count = 28)), VERDICT_TOO_MANY_OPS);
 }
 
 static void an_empty_operation_is_key_not_found_taken_or_not(void **state)
@@ -954,6 +963,25 @@ static void the_hash_tells_contents_and_not_purges_apart(void **state)
     assert_int_equal(verdict, VERDICT_FUTURE_REVISION);
 }
 
+static void the_hash_of_nothing_is_not_zero(void **state)
+{
+    assert_int_not_equal(hash_at(*state, 0), 0); /* which JSON leaves out */
+}
+
+static void the_hash_at_the_compacted_revision(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a", "1");
+    put(f, "a", "2");
+    compact(f, 2);
+    enum verdict verdict;
+    uint32_t hash;
+    assert_int_equal(state_hash(f->state, 2, NULL, &hash, &verdict), OK);
+    assert_int_equal(verdict, VERDICT_COMPACTED);
+    compact(f, 3);
+    (void)hash_at(f, 0); /* the newest always has one */
+}
+
 static struct state_record revision_record(int64_t main, int64_t sub, const char *key,
                                            int64_t create, int64_t version)
 {
@@ -1075,13 +1103,13 @@ static void nesting_deeper_than_the_limit_is_malformed(void **state)
     struct strbuf encoded = STRBUF_EMPTY;
     struct state_command out, command = {.type = STATE_TXN};
     command.txn = (struct kv_txn_request){.success = &ops[DEEP - 1], .success_count = 1};
-    assert_int_equal(state_check_command(&command), VERDICT_TOO_MANY_OPS);
+    assert_int_equal(state_check_command(&command, KV_MAX_TXN_OPS), VERDICT_TOO_MANY_OPS);
     state_command_encode(&encoded, &command);
     assert_int_equal(state_command_decode(&out, bytes_of(encoded.data, encoded.size), &f->arena),
                      ERR_MALFORMED);
     strbuf_clear(&encoded);
     command.txn.success = &ops[126]; /* as deep as the checks allow */
-    assert_int_equal(state_check_command(&command), VERDICT_OK);
+    assert_int_equal(state_check_command(&command, KV_MAX_TXN_OPS), VERDICT_OK);
     state_command_encode(&encoded, &command);
     assert_int_equal(state_command_decode(&out, bytes_of(encoded.data, encoded.size), &f->arena),
                      OK);
@@ -1197,6 +1225,8 @@ int main(void)
         TEST(nospace_refuses_what_takes_space_until_disarmed),
         TEST(corrupt_refuses_every_write),
         TEST(the_hash_tells_contents_and_not_purges_apart),
+        TEST(the_hash_of_nothing_is_not_zero),
+        TEST(the_hash_at_the_compacted_revision),
         TEST(a_restore_refuses_records_that_contradict),
         TEST(a_restore_refuses_a_key_under_a_lease_that_is_not_there),
         TEST(bytes_that_are_no_command_change_nothing),

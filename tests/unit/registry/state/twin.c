@@ -459,7 +459,7 @@ static enum verdict check(struct twin *t, const struct state_command *c)
     if (c->type == STATE_LEASE_GRANT && c->lease.ttl_s > LEASE_MAX_TTL_S)
         v = VERDICT_LEASE_TTL_TOO_LARGE;
     if (c->type == STATE_TXN) {
-        v = check_txn(t, &c->txn, KV_MAX_TXN_OPS);
+        v = check_txn(t, &c->txn, KV_TXN_OPS_LIMIT);
         if (v == VERDICT_OK && (has_duplicates(c->txn.success, c->txn.success_count, touched) ||
                                 has_duplicates(c->txn.failure, c->txn.failure_count, touched)))
             v = VERDICT_DUPLICATE_KEY;
