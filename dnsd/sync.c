@@ -608,6 +608,15 @@ static void carry_out(struct steer_sync *s, const struct plan *plan,
     }
 }
 
+/* Not time(), which may lag behind by a tick of the kernel's: the watch, which has just told that a
+ * peer fell silent, read the precise clock, and would not tell again. */
+static int64_t wall_clock_s(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec;
+}
+
 static void run_round(struct steer_sync *s)
 {
     struct arena arena;
@@ -624,7 +633,7 @@ static void run_round(struct steer_sync *s)
         .peers = s->copy->plan,
         .peer_count = s->copy->count,
         .adopt = s->adopt,
-        .now_s = time(NULL),
+        .now_s = wall_clock_s(),
         .routed_elsewhere = routed_elsewhere,
         .routes_expected = routes_expected,
         .owned = s->adopt ? is_owned : NULL,
