@@ -169,7 +169,8 @@ static const char *from_environment(const char *flag)
     for (const char *c = flag; *c != '\0' && at + 1 < sizeof(name); c++)
         name[at++] = *c == '-' ? '_' : (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
     name[at] = '\0';
-    return getenv(name);
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL; /* empty is unset, as in etcd */
 }
 
 enum err member_options_from_environment(struct member_options *options, struct strbuf *error)
@@ -215,6 +216,7 @@ static enum err check_url(const char *flag, const char *url, struct strbuf *erro
     const char *rest = url + sizeof(scheme) - 1;
     const char *colon = strrchr(url, ':');
     bool ok = strncmp(url, scheme, sizeof(scheme) - 1) == 0 && colon > rest && colon[1] != '\0' &&
+              (rest[0] == '[' ? colon[-1] == ']' : strchr(rest, ':') == colon) &&
               strspn(colon + 1, "0123456789") == strlen(colon + 1) && strlen(colon + 1) <= 5 &&
               strtoul(colon + 1, NULL, 10) <= 65535 && strchr(rest, '/') == NULL;
     if (ok)

@@ -74,10 +74,12 @@ static int serve(struct handler *self, struct query *q)
         q->error = "the zone is not loaded from the registry yet";
         return DNS_RCODE_SERVFAIL;
     }
+    uint16_t type = query_type(q);
+    if (type == DNS_TYPE_AXFR || type == DNS_TYPE_IXFR)
+        return DNS_RCODE_REFUSED; /* RFC 5936 section 2.2.1: an empty answer would be no refusal */
     struct dns_message reply;
     dns_reply_init(&reply, &q->request.message);
-    enum err e =
-        zones_warren_answer(zone_feed_zone(z->feed), asked, query_type(q), q->arena, &reply);
+    enum err e = zones_warren_answer(zone_feed_zone(z->feed), asked, type, q->arena, &reply);
     if (e != OK) {
         q->error = err_text(e);
         return DNS_RCODE_SERVFAIL;

@@ -224,7 +224,13 @@ static void choose_events(struct client *c)
 void client_flush(struct client *c)
 {
     struct api *api = c->api;
-    if (c->is_closing || c->conn == NULL || !send_unsent(c))
+    if (c->is_closing || c->conn == NULL)
+        return;
+    if (c->conn->failed) {
+        linger(c); /* not behind what the client does not read: it may be gone for just that */
+        return;
+    }
+    if (!send_unsent(c))
         return;
     outbuf_clear(&api->scratch, KEPT_SCRATCH);
     bool is_well = conn_produce(c->conn, &api->scratch, SOCKETS_WRITE_SIZE);

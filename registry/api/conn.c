@@ -47,10 +47,31 @@ static void charge(struct conn *c, unsigned tokens)
 
 /* --- bounds of memory ------------------------------------------------------------------------- */
 
+/* Each connection may have one answer of any size, so many of them could have any amount: beyond
+ * the bound the one that has most goes, but not C, whose answer this is. */
+static void bound_answers(struct conn *c)
+{
+    struct conn *greedy = NULL;
+    size_t unsent_size = 0; /* without those that go already */
+    for (struct conn *other = c->server->conns; other != NULL; other = other->next) {
+        unsent_size += other->failed ? 0 : other->unsent_size;
+        if (other != c && !other->failed && other->unsent_size > 0 &&
+            (greedy == NULL || other->unsent_size > greedy->unsent_size))
+            greedy = other;
+    }
+    if (greedy == NULL || unsent_size <= SERVER_MAX_ANSWERS)
+        return;
+    metric_inc(c->server->counters.goaways);
+    greedy->failed = true; /* its owner closes it before the loop waits again */
+    conn_wake(greedy);
+}
+
 void conn_add_unsent(struct conn *c, size_t size)
 {
     c->unsent_size += size;
     c->server->unsent_size += size;
+    if (c->server->unsent_size > SERVER_MAX_ANSWERS)
+        bound_answers(c);
 }
 
 void conn_take_unsent(struct conn *c, size_t size)

@@ -25,6 +25,7 @@ enum {
     SERVER_MAX_HELD = 256 << 20,         /* incomplete messages of all connections */
     SERVER_MAX_CONN_HELD = 64 << 20,     /* of one */
     SERVER_MAX_UNSENT = 512 << 20,       /* of all; beyond it each waits for its own to be sent */
+    SERVER_MAX_ANSWERS = 1 << 30,        /* of all; beyond it the one that has most is closed */
     SERVER_DECODE_LIMIT = 16 << 20,      /* a decoded request, protobuf-c's own needs included */
     SERVER_PROGRESS_MS = 10 * 60 * 1000, /* progress notices; up to a tenth more, by chance */
 };

@@ -157,6 +157,17 @@ static void a_zone_without_settings_has_the_default_ones(void **state)
     chain_free(c);
 }
 
+/* It was answered with no record at all, as if the zone were empty. */
+static void a_zone_transfer_is_refused(void **state)
+{
+    (void)state;
+    struct chain *c = chain_load(COREFILE);
+    chain_turn(c);
+    assert_answer(c, "wg.example.", DNS_TYPE_AXFR, "REFUSED qr,rd");
+    assert_answer(c, "wg.example.", DNS_TYPE_IXFR, "REFUSED qr,rd");
+    chain_free(c);
+}
+
 static void changes_are_followed(void **state)
 {
     zone_store_put(*state, PEERS KEY_1, ALICE);
@@ -374,6 +385,7 @@ int main(void)
         WITH_STORE(servfail_and_not_ready_until_it_is_loaded),
         WITH_STORE(not_ready_while_the_registry_takes_no_writes_and_yet_answering),
         WITH_STORE(a_zone_without_settings_has_the_default_ones),
+        WITH_STORE(a_zone_transfer_is_refused),
         WITH_STORE(changes_are_followed),
         WITH_STORE(other_zones_keys_are_not_ours),
         WITH_STORE(a_large_zone_is_loaded_in_pages),

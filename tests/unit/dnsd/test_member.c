@@ -63,6 +63,21 @@ static void the_environment_stands_in_for_flags(void **state)
     strbuf_fini(&error);
 }
 
+/* `WARREN_NAME=` in a unit's environment file; etcd takes it for unset, too. */
+static void an_empty_variable_is_none(void **state)
+{
+    (void)state;
+    struct strbuf error = STRBUF_EMPTY;
+    struct member_options options = {0};
+    setenv("WARREN_NAME", "", 1);
+    setenv("WARREN_CERT_FILE", "", 1);
+    assert_int_equal(member_options_from_environment(&options, &error), OK);
+    assert_false(member_options_given(&options));
+    unsetenv("WARREN_NAME");
+    unsetenv("WARREN_CERT_FILE");
+    strbuf_fini(&error);
+}
+
 static void the_data_lies_where_it_is_said(void **state)
 {
     (void)state;
@@ -91,6 +106,8 @@ static void wrong_values_are_named(void **state)
         {{.listen_client_urls = "http://127.0.0.1"}, ERR_INVALID, "http://HOST:PORT"},
         {{.listen_client_urls = "http://127.0.0.1:70000"}, ERR_INVALID, "http://HOST:PORT"},
         {{.listen_client_urls = "http://127.0.0.1:1/path"}, ERR_INVALID, "http://HOST:PORT"},
+        {{.listen_client_urls = "http://::1:1"}, ERR_INVALID, "http://HOST:PORT"},
+        {{.listen_client_urls = "http://[::1:1"}, ERR_INVALID, "http://HOST:PORT"},
         {{.listen_client_urls = ""}, ERR_INVALID, "http://HOST:PORT"},
         {{.advertise_client_urls = "http://a:1,"}, ERR_INVALID, "advertise-client-urls"},
         {{.listen_peer_urls = "x"}, ERR_INVALID, "listen-peer-urls"},
@@ -134,6 +151,7 @@ int main(void)
         cmocka_unit_test(flags_are_found_by_their_whole_name),
         cmocka_unit_test(what_is_not_there_is_refused_by_name),
         cmocka_unit_test(the_environment_stands_in_for_flags),
+        cmocka_unit_test(an_empty_variable_is_none),
         cmocka_unit_test(the_data_lies_where_it_is_said),
         cmocka_unit_test(wrong_values_are_named),
     };

@@ -685,6 +685,28 @@ static void the_greediest_connection_goes(void **state)
     conn_destroy(greedy);
 }
 
+/* Eighty clients with a range of 10 MiB each that they do not read were 800 MiB, and so on. */
+static void the_connection_with_most_unsent_goes(void **state)
+{
+    struct h2_peer *p = *state;
+    struct conn *greedy, *modest;
+    assert_int_equal(conn_create(&greedy, &p->server, p), OK);
+    assert_int_equal(conn_create(&modest, &p->server, p), OK);
+    conn_add_unsent(modest, 1 << 20);
+    conn_add_unsent(greedy, SERVER_MAX_ANSWERS); /* alone it may: it could be the answer */
+    conn_add_unsent(greedy, 1);
+    assert_true(modest->failed);
+    assert_false(greedy->failed);
+    conn_add_unsent(p->conn, 1 << 20);
+    assert_true(greedy->failed);
+    assert_false(p->conn->failed);
+    conn_take_unsent(p->conn, 1 << 20);
+    conn_take_unsent(greedy, SERVER_MAX_ANSWERS + (size_t)1);
+    conn_take_unsent(modest, 1 << 20);
+    conn_destroy(greedy);
+    conn_destroy(modest);
+}
+
 static void memory_for_messages_follows_what_came(void **state)
 {
     struct h2_peer *p = *state;
@@ -742,6 +764,7 @@ int main(void)
         TEST(silent_connections_are_asked),
         TEST(a_client_that_does_not_read_its_answers),
         TEST(the_greediest_connection_goes),
+        TEST(the_connection_with_most_unsent_goes),
         TEST(memory_for_messages_follows_what_came),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
