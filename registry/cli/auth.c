@@ -12,6 +12,8 @@ int user_list(struct cli *cli, char **arguments, size_t count)
     const Etcdserverpb__AuthUserListResponse *r =
         cli_call(cli, "/etcdserverpb.Auth/UserList", &request,
                  &etcdserverpb__auth_user_list_response__descriptor, true, CLI_ERROR);
+    if (cli->format == FORMAT_FIELDS) /* as etcdctl, which has them for roles alone */
+        cli_exit(CLI_BAD_FEATURE, "%s not supported as output format", cli->write_out);
     output_names(cli, &r->base, r->header, "Users", r->users, r->n_users);
     return CLI_OK;
 }

@@ -70,21 +70,24 @@ enum err duration_parse(int64_t *out_ms, const char *text)
     if (*text == '\0')
         return ERR_INVALID;
     while (*text != '\0') {
-        char *end;
-        if ((*text < '0' || *text > '9') && *text != '.')
+        char number[32] = "", *end;
+        size_t digits = strspn(text, "0123456789.");
+        if (digits == 0 || digits >= sizeof(number) || text[digits] == '\0')
             return ERR_INVALID;
-        if (text[strspn(text, "0123456789.")] == '\0' || strspn(text, "0123456789.") > 30)
+        memcpy(number, text, digits); /* strtod would take exponents, and 0x */
+        double value = strtod(number, &end);
+        if (end == number || *end != '\0')
             return ERR_INVALID;
-        double value = strtod(text, &end);
-        size_t size = strcspn(end, "0123456789.");
+        text += digits;
+        size_t size = strcspn(text, "0123456789.");
         size_t i = 0;
         while (i < ARRAY_COUNT(units) &&
-               (strlen(units[i].name) != size || strncmp(units[i].name, end, size) != 0))
+               (strlen(units[i].name) != size || strncmp(units[i].name, text, size) != 0))
             i++;
-        if (end == text || i == ARRAY_COUNT(units))
+        if (i == ARRAY_COUNT(units))
             return ERR_INVALID;
         total += value * units[i].ms;
-        text = end + size;
+        text += size;
     }
     if (total > 9.2e12)
         return ERR_INVALID;
