@@ -574,7 +574,8 @@ static void an_alarm_is_told_as_not_writable_until_it_is_disarmed(void **state)
     struct fixture *f = *state;
     f->config.quota_size = 1;
     open_with_metrics(f);
-    run_for(f, 1500);
+    assert_int_equal(put(f, "a", "1", 0).verdict, VERDICT_NO_SPACE);
+    run_for(f, 1);
     assert_false(store_is_writable(f->store));
     assert_metric(f, "warren_registry_writable 0\n");
     assert_metric(f, "warren_journal_health 0\n");
