@@ -28,6 +28,7 @@
 enum {
     SYNC_PAUSE_MS = 40,
     SYNC_MAX_PAUSE_MS = 1000,
+    SYNC_BATCH = 256, /* changes that a stop has to wait for */
     SYNC_SLICE = 512, /* peers that one turn of the loop tells of */
     SYNC_INTERVAL_MS = 30 * 1000,
     SYNC_MAX_SAID = 1 << 16,   /* refusals remembered as said; then all are forgotten */
@@ -589,18 +590,27 @@ static void remember_adopted(struct steer_sync *s, const struct wg_peer *const *
     strbuf_fini(&why);
 }
 
-/* Makes the changes, going on behind a peer that is refused. */
+static bool is_stopping(struct steer_sync *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool stopping = s->stopping;
+    pthread_mutex_unlock(&s->lock);
+    return stopping;
+}
+
+/* Makes the changes, going on behind a peer that is refused; a stop waits for SYNC_BATCH of them at
+ * most, as a kernel's device does not let itself be interrupted. */
 static void carry_out(struct steer_sync *s, const struct plan *plan,
                       const struct wg_peer *const *sorted)
 {
-    for (size_t at = 0; at < plan->change_count;) {
-        size_t done = 0;
+    for (size_t at = 0; at < plan->change_count && !is_stopping(s);) {
+        size_t done = 0, left = plan->change_count - at;
         enum err e = wgctl_change_peers(s->wg, s->device, plan->changes + at,
-                                        plan->change_count - at, &done);
+                                        left < SYNC_BATCH ? left : SYNC_BATCH, &done);
         say_changes(s, sorted, plan->changes + at, done);
         at += done;
         if (e == OK)
-            return;
+            continue;
         say_failure(s, wgctl_error(s->wg));
         if (wgctl_error_is_of_device(e))
             return;

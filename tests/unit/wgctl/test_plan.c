@@ -30,7 +30,9 @@ struct world {
     struct arena arena;
     struct plan plan;
     bool adopt;
-    uint8_t owned; /* the first byte of the one owned key; 0: none */
+    uint8_t owned;                 /* the first byte of the one owned key; 0: none */
+    struct ip_prefix expected[64]; /* what was announced */
+    size_t expected_count;
     struct ip_prefix elsewhere;
 };
 
@@ -112,6 +114,14 @@ static bool routed_elsewhere(void *context, const struct ip_prefix *p)
     return w->elsewhere.addr.family != IP_NONE && ip_prefix_contains(&w->elsewhere, &p->addr);
 }
 
+static void routes_expected(void *context, const struct ip_prefix *prefixes, size_t count)
+{
+    struct world *w = context;
+    w->expected_count = 0;
+    for (size_t i = 0; i < count; i++)
+        w->expected[w->expected_count++] = prefixes[i];
+}
+
 static bool owned(void *context, const uint8_t *key)
 {
     const struct world *w = context;
@@ -127,6 +137,7 @@ static void decide(struct world *w)
         .adopt = w->adopt,
         .now_s = NOW_S,
         .routed_elsewhere = routed_elsewhere,
+        .routes_expected = routes_expected,
         .owned = owned,
         .context = w,
     };
@@ -386,6 +397,20 @@ static void a_prefix_that_is_routed_elsewhere_is_refused(void **state)
     assert_refusals(w, "1 192.168.7.7/32: it is routed to another interface\n");
 }
 
+static void all_prefixes_that_are_new_are_announced_before_any_is_asked_about(void **state)
+{
+    struct world *w = *state;
+    has(w, 1, "", -1);
+    has_ip(w, "10.0.0.1/32");
+    says(w, 1, "", "10.0.0.1/32", "10.0.1.0/24", NULL);
+    says(w, 2, "", "10.0.0.2/32", "10.0.1.0/24", NULL);
+    assert_changes(w, "1 ips 10.0.0.1/32 10.0.1.0/24\n2 new ips 10.0.0.2/32\n");
+    struct ip_prefix first = prefix("10.0.0.2/32"), second = prefix("10.0.1.0/24");
+    assert_int_equal(w->expected_count, 2);
+    assert_memory_equal(&w->expected[0], &first, sizeof(first));
+    assert_memory_equal(&w->expected[1], &second, sizeof(second));
+}
+
 static void what_is_refused_makes_no_change_again_and_again(void **state)
 {
     struct world *w = *state;
@@ -595,6 +620,7 @@ int main(void)
         TEST(a_default_route_is_refused_and_the_rest_goes_on),
         TEST(a_default_route_that_the_peer_has_already_stays),
         TEST(a_prefix_that_is_routed_elsewhere_is_refused),
+        TEST(all_prefixes_that_are_new_are_announced_before_any_is_asked_about),
         TEST(what_is_refused_makes_no_change_again_and_again),
         TEST(a_prefix_of_a_peer_that_stays_is_not_taken_from_it),
         TEST(a_prefix_moves_from_a_peer_that_gives_it_up),

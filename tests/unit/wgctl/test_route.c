@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include <cmocka.h>
 
 enum {
@@ -122,6 +126,37 @@ static void the_kernel_knows_the_addresses_of_this_machine(void **state)
     wgctl_routes_destroy(r);
 }
 
+static void many_are_asked_together_and_answered_as_each_by_itself(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 1000
+    };
+    struct wgctl_routes *r, *one;
+    struct ip_prefix *prefixes = calloc(COUNT, sizeof(*prefixes));
+    assert_non_null(prefixes);
+    assert_int_equal(wgctl_routes_create(&r), OK);
+    assert_int_equal(wgctl_routes_create(&one), OK);
+    for (size_t i = 0; i < COUNT; i++) {
+        char text[IP_PREFIX_TEXT_SIZE];
+        int size = i % 3 == 0   ? snprintf(text, sizeof(text), "127.0.%zu.%zu/32", i / 256, i % 256)
+                   : i % 3 == 1 ? snprintf(text, sizeof(text), "2001:db8:%zx::/64", i)
+                                : snprintf(text, sizeof(text), "192.0.2.%zu/32", i % 256);
+        assert_int_equal(ip_prefix_parse(&prefixes[i], text, (size_t)size), OK);
+    }
+    wgctl_routes_expect(r, "nodev0", prefixes, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        bool elsewhere = wgctl_routes_elsewhere(r, "nodev0", &prefixes[i]);
+        assert_true(elsewhere || i % 3 != 0);
+        assert_int_equal(elsewhere, wgctl_routes_elsewhere(one, "nodev0", &prefixes[i]));
+    }
+    wgctl_routes_expect(r, "lo", NULL, 0); /* forgets */
+    assert_true(wgctl_routes_elsewhere(r, "lo", &prefixes[0]));
+    free(prefixes);
+    wgctl_routes_destroy(r);
+    wgctl_routes_destroy(one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +165,7 @@ int main(void)
         cmocka_unit_test(no_route_is_an_answer_and_other_errors_are_not),
         cmocka_unit_test(answers_to_others_are_skipped_and_cut_ones_malformed),
         cmocka_unit_test(the_kernel_knows_the_addresses_of_this_machine),
+        cmocka_unit_test(many_are_asked_together_and_answered_as_each_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "zones/warren.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ZONE    "wg.example."
@@ -825,11 +826,67 @@ static void views_tell_everything(void **state)
     assert_true(zones_warren_memory(f->z) > 1000);
 }
 
+struct heard {
+    unsigned count;
+    uint8_t key[KEY_SIZE];
+};
+
+static void hear(void *context, const uint8_t key[static KEY_SIZE])
+{
+    struct heard *heard = context;
+    heard->count++;
+    memcpy(heard->key, key, KEY_SIZE);
+}
+
+/* What a view shows, and nothing else: an observation that is not the published one says nothing.
+ */
+static void listeners_hear_which_peers_change(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct heard heard = {0}, other = {0};
+    struct zones_warren_listener first = {.changed = hear, .context = &heard},
+                                 second = {.changed = hear, .context = &other};
+    struct registry_observation seen = {.how = "handshake"};
+    struct registry_peer *peer = calloc(1, sizeof(*peer));
+    uint8_t key[KEY_SIZE], wanted[KEY_SIZE];
+    assert_non_null(peer);
+    fixture_init(&f, ZONE);
+    key_of(key, 7);
+    memcpy(wanted, key, KEY_SIZE);
+    assert_int_equal(ip_endpoint_parse(&seen.endpoint, "192.0.2.1:1", 11), OK);
+    zones_warren_listen(f.z, &first);
+    zones_warren_listen(f.z, &second);
+    assert_int_equal(zones_warren_set_observation(f.z, key, observers[0], &seen, 2), OK);
+    assert_int_equal(heard.count, 1);
+    assert_memory_equal(heard.key, wanted, KEY_SIZE);
+    assert_int_equal(zones_warren_set_observation(f.z, key, observers[1], &seen, 3), OK);
+    assert_int_equal(heard.count, 1); /* the same endpoint */
+    seen.endpoint.port = 2;
+    assert_int_equal(zones_warren_set_observation(f.z, key, observers[1], &seen, 4), OK);
+    assert_int_equal(heard.count, 2);
+    assert_int_equal(zones_warren_set_peer(f.z, key, peer, 5), OK);
+    assert_int_equal(heard.count, 3);
+    zones_warren_unlisten(f.z, &first);
+    assert_int_equal(zones_warren_set_peer(f.z, key, NULL, 6), OK);
+    assert_int_equal(heard.count, 3);
+    assert_int_equal(other.count, 4);
+    assert_int_equal(zones_warren_set_observation(f.z, key, observers[0], NULL, 7), OK);
+    assert_int_equal(zones_warren_set_observation(f.z, key, observers[1], NULL, 8), OK);
+    assert_int_equal(other.count, 5); /* gone */
+    zones_warren_unlisten(f.z, &second);
+    free(peer);
+    zones_warren_free(zones_warren_reclaim(f.z));
+    zones_warren_destroy(f.z);
+    arena_fini(&f.arena);
+    arena_fini(&f.peers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define WITH_EXAMPLE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-        WITH_EXAMPLE(srv_answers_as_wgsd_with_the_address_before_the_txt),
+        #define WITH_EXAMPLE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+            WITH_EXAMPLE(srv_answers_as_wgsd_with_the_address_before_the_txt),
         WITH_EXAMPLE(unpadded_key_answers_under_the_name_asked),
         WITH_EXAMPLE(upper_case_is_the_same_name),
         WITH_EXAMPLE(misspelt_keys_do_not_exist),
@@ -859,6 +916,7 @@ int main(void)
         WITH_EXAMPLE(a_large_ptr_rrset_is_truncated_by_the_writer),
         cmocka_unit_test(the_longest_zone_works_and_a_longer_one_is_refused),
         cmocka_unit_test(the_root_can_be_a_zone),
+        cmocka_unit_test(listeners_hear_which_peers_change),
         WITH_EXAMPLE(views_tell_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
