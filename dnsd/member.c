@@ -458,6 +458,13 @@ const char *member_data_dir(const struct member_options *options)
     return state != NULL && state[0] != '\0' ? state : DEFAULT_DATA_DIR;
 }
 
+/* The store and the API say lines; who prints or logs ERROR ends the last one. */
+static void drop_last_newline(struct strbuf *error)
+{
+    if (error->size > 0 && error->data[error->size - 1] == '\n')
+        error->data[--error->size] = '\0';
+}
+
 enum err member_open(struct member **out, const struct member_options *options, uv_loop_t *loop,
                      struct metrics *metrics, struct strbuf *error)
 {
@@ -499,6 +506,7 @@ enum err member_open(struct member **out, const struct member_options *options, 
     if (e != OK) {
         if (error->size == 0)
             strbuf_add_format(error, "warrend: registry: %s", err_text(e));
+        drop_last_newline(error);
         member_close(m);
         return e;
     }

@@ -293,8 +293,9 @@ enum err store_open(struct store **out, const struct store_config *config, struc
         config->election_timeout_ms > 0 ? config->election_timeout_ms : DEFAULT_ELECTION_TIMEOUT_MS;
     s->compaction_retention_s = config->compaction_retention_s;
     s->compaction_revisions = config->compaction_revisions;
-    arena_init(&s->apply_arena, STORE_ARENA_LIMIT);
-    arena_init(&s->read_arena, STORE_ARENA_LIMIT);
+    size_t answer_size = config->max_answer_size > 0 ? config->max_answer_size : STORE_ARENA_LIMIT;
+    arena_init(&s->apply_arena, answer_size);
+    arena_init(&s->read_arena, answer_size);
     store_history_init(s);
     enum err e = init_handles(s);
     if (e == OK)

@@ -59,6 +59,8 @@ enum grpc_code {
       "the disk failed: no write is accepted until the member was restarted")                      \
     X(VERDICT_FATE_UNKNOWN, GRPC_UNKNOWN,                                                          \
       "the member stops; whether this write happened is unknown")                                  \
+    X(VERDICT_ANSWER_TOO_LARGE, GRPC_UNKNOWN,                                                      \
+      "the answer needs more memory than there is; what was to be written is written")             \
     X(VERDICT_UNREADABLE, GRPC_DATA_LOSS, "history cannot be read from the disk")
 
 enum verdict {

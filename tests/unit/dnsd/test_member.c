@@ -145,6 +145,23 @@ static void wrong_values_are_named(void **state)
     }
 }
 
+/* One line: a blank one followed it on standard error, and in the log of a reload. */
+static void a_folder_that_cannot_be_made_is_said_in_one_line(void **state)
+{
+    (void)state;
+    struct strbuf error = STRBUF_EMPTY;
+    struct member *m;
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct member_options options = {.data_dir = "/proc/none"};
+    assert_int_not_equal(member_open(&m, &options, &loop, NULL, &error), OK);
+    assert_non_null(strstr(strbuf_str(&error), "/proc/none"));
+    assert_null(strchr(strbuf_str(&error), '\n'));
+    strbuf_fini(&error);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +169,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_refused_by_name),
         cmocka_unit_test(the_environment_stands_in_for_flags),
         cmocka_unit_test(an_empty_variable_is_none),
+        cmocka_unit_test(a_folder_that_cannot_be_made_is_said_in_one_line),
         cmocka_unit_test(the_data_lies_where_it_is_said),
         cmocka_unit_test(wrong_values_are_named),
     };

@@ -677,6 +677,36 @@ static void every_request_is_answered_once_at_the_end(void **state)
     assert_true(get(f, "k").revision >= (int64_t)sure + 1);
 }
 
+/* It was refused as too many requests, and yet written. */
+static void a_write_whose_answer_is_too_large_is_no_refusal(void **state)
+{
+    struct fixture *f = *state;
+    enum {
+        KEYS = 100,
+        RANGES = 100
+    };
+    f->config.max_answer_size = 256 << 10;
+    reopen(f);
+    for (size_t i = 0; i < KEYS; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%zu", i);
+        assert_int_equal(put(f, key, "v", 0).verdict, VERDICT_OK);
+    }
+    struct kv_op ops[1 + RANGES] = {{.type = KV_OP_PUT}};
+    ops[0].put = (struct kv_put_request){.key = bytes_of_str("w"), .value = bytes_of_str("1")};
+    for (size_t i = 0; i < RANGES; i++) {
+        ops[1 + i].type = KV_OP_RANGE;
+        ops[1 + i].range =
+            (struct kv_range_request){.key = bytes_of_str("k"), .range_end = bytes_of_str("l")};
+    }
+    struct store_request q = {.type = STORE_TXN};
+    q.txn = (struct kv_txn_request){.success = ops, .success_count = 1 + RANGES};
+    struct reply r = ask(f, &q);
+    assert_int_equal(r.verdict, VERDICT_ANSWER_TOO_LARGE);
+    assert_int_equal(verdict_code(r.verdict), GRPC_UNKNOWN);
+    assert_string_equal(get(f, "w").value, "1");
+}
+
 static void the_member_keeps_its_identity(void **state)
 {
     struct fixture *f = *state;
@@ -716,6 +746,7 @@ int main(void)
         STORE_TEST(one_folder_serves_one_store),
         STORE_TEST(an_existing_store_is_demanded),
         STORE_TEST(every_request_is_answered_once_at_the_end),
+        STORE_TEST(a_write_whose_answer_is_too_large_is_no_refusal),
         STORE_TEST(the_member_keeps_its_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

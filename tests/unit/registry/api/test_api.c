@@ -2,6 +2,8 @@
 #include "fake_store.h"
 
 #include "registry/api.h"
+#include "registry/api/conn.h"
+#include "registry/api/sockets.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -147,6 +149,30 @@ static void a_preface_in_pieces(void **state)
     close(fd);
 }
 
+/* Its unread bytes kept the memory that it was to give back. */
+static void a_connection_that_has_to_go_goes_though_its_client_does_not_read(void **state)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+    static const uint8_t zeros[64 << 20]; /* more than the kernel takes */
+    struct fixture *f = *state;
+    int fd = connect_to(f);
+    assert_int_equal(send(fd, preface, sizeof(preface) - 1, 0), sizeof(preface) - 1);
+    for (int i = 0; i < 1000 && (f->api->clients == NULL || f->api->clients->conn == NULL); i++)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    struct client *c = f->api->clients;
+    outbuf_add_bytes(&c->unsent, zeros, sizeof(zeros));
+    client_mark_ready(c);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_true(outbuf_size(&c->unsent) > 0);
+    c->conn->failed = true;
+    client_mark_ready(c);
+    for (int i = 0; i < 3; i++)
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_null(c->conn);
+    assert_int_equal(outbuf_size(&c->unsent), 0);
+    close(fd);
+}
+
 static void bytes_that_end_before_they_say_what_they_are(void **state)
 {
     struct fixture *f = *state;
@@ -221,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(probes),
         TEST(a_preface_in_pieces),
+        TEST(a_connection_that_has_to_go_goes_though_its_client_does_not_read),
         TEST(bytes_that_end_before_they_say_what_they_are),
         TEST(an_address_in_use),
         TEST(urls_that_are_refused),
