@@ -45,7 +45,7 @@ static enum err check_tables(const struct folder *f, const char *vfs,
     struct tables_state state;
     uint64_t counts[JOURNAL_REVISIONS + 1] = {0};
     uint64_t cluster, member;
-    e = database_verify(&t, f, &look->mark, &state, report);
+    e = database_verify(&t, f, look, &state, report);
     if (e == OK) {
         e = tables_get_member(&t, &cluster, &member);
         if (e == OK || e == ERR_NOT_FOUND)

@@ -130,6 +130,7 @@ static enum err inspect_mark(const struct folder *f, struct database_look *look,
                           err_text(e));
         return e;
     }
+    look->has_mark = true;
     look->mark = mark;
     if (!mark.has_wal)
         return OK;
@@ -305,9 +306,31 @@ static enum err refuse_stranger(const struct folder *f, struct strbuf *error, co
     return ERR_MALFORMED;
 }
 
-static enum err verify_mark(struct tables *t, const struct folder *f, const struct mark *mark,
-                            const struct tables_state *state, struct strbuf *error)
+/* Members begun with the same flags have the same ids: their histories tell them apart. */
+static enum err verify_history(const struct folder *f, const struct database_look *look,
+                               const struct tables_state *state, struct strbuf *error)
 {
+    const struct mark *mark = &look->mark;
+    char what[160];
+    if (state->transaction < mark->transaction) {
+        (void)snprintf(what, sizeof(what),
+                       "has %" PRIu64 " transactions with its WAL, but %" PRIu64 " were durable",
+                       state->transaction, mark->transaction);
+        return refuse_stranger(f, error, what);
+    }
+    /* Nothing of the WAL came on top of what the mark was written for. */
+    bool is_exact = !mark->has_wal && look->wal.commit_count == 0;
+    if ((is_exact && state->transaction != mark->transaction) ||
+        (state->transaction == mark->transaction && tables_state_sum(state) != mark->state_sum))
+        return refuse_stranger(f, error, "is not the one that was in this data directory");
+    return OK;
+}
+
+static enum err verify_mark(struct tables *t, const struct folder *f,
+                            const struct database_look *look, const struct tables_state *state,
+                            struct strbuf *error)
+{
+    const struct mark *mark = &look->mark;
     uint64_t cluster = 0, member = 0;
     char what[160];
     enum err e = tables_get_member(t, &cluster, &member);
@@ -315,6 +338,8 @@ static enum err verify_mark(struct tables *t, const struct folder *f, const stru
         database_explain(t, f, e, error);
         return e;
     }
+    if (!look->has_mark)
+        return OK;
     bool was_named = mark->cluster_id != 0 || mark->member_id != 0;
     if (was_named && e == ERR_NOT_FOUND)
         return refuse_stranger(f, error, "is empty, though this data directory was in use");
@@ -325,16 +350,10 @@ static enum err verify_mark(struct tables *t, const struct folder *f, const stru
                        member, cluster, mark->member_id, mark->cluster_id);
         return refuse_stranger(f, error, what);
     }
-    if (state->transaction < mark->transaction) {
-        (void)snprintf(what, sizeof(what),
-                       "has %" PRIu64 " transactions with its WAL, but %" PRIu64 " were durable",
-                       state->transaction, mark->transaction);
-        return refuse_stranger(f, error, what);
-    }
-    return OK;
+    return verify_history(f, look, state, error);
 }
 
-enum err database_verify(struct tables *t, const struct folder *f, const struct mark *mark,
+enum err database_verify(struct tables *t, const struct folder *f, const struct database_look *look,
                          struct tables_state *state, struct strbuf *error)
 {
     struct tables_state found;
@@ -349,7 +368,7 @@ enum err database_verify(struct tables *t, const struct folder *f, const struct 
         database_explain(t, f, e, error);
         return e;
     }
-    e = verify_mark(t, f, mark, &found, error);
+    e = verify_mark(t, f, look, &found, error);
     if (e == OK)
         *state = found;
     return e;

@@ -15,7 +15,8 @@ struct database_look {
     bool is_new;           /* there is no database, nor a trace of one */
     struct wal_report wal; /* of a WAL that is there */
     bool mark_is_damaged;  /* and ignored */
-    struct mark mark;      /* all zero without one */
+    bool has_mark;         /* and it is not damaged */
+    struct mark mark;
 };
 
 /* ERR_MALFORMED: damage, ERR_UNSUPPORTED is reported so, too; ERR_PERMISSION, ERR_IO. */
@@ -32,7 +33,7 @@ enum database_use {
 enum err database_open(struct tables *out, const struct folder *f, const char *vfs,
                        enum database_use use, struct strbuf *error) MUST_CHECK;
 /* Schema, pages, hard_state, the whole log, and that it is the database that the mark is of. */
-enum err database_verify(struct tables *t, const struct folder *f, const struct mark *mark,
+enum err database_verify(struct tables *t, const struct folder *f, const struct database_look *look,
                          struct tables_state *state, struct strbuf *error) MUST_CHECK;
 
 /* The close of T, the last connection, leaves database and WAL as they are. */

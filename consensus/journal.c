@@ -570,7 +570,7 @@ static enum err open_database(struct journal *j, const char *vfs, struct strbuf 
     if (e == OK)
         e = database_open(&j->writer.tables, &j->folder, vfs, DATABASE_WRITE, error);
     if (e == OK)
-        e = database_verify(&j->writer.tables, &j->folder, &look.mark, &j->loaded, error);
+        e = database_verify(&j->writer.tables, &j->folder, &look, &j->loaded, error);
     if (e == OK)
         e = read_start(j, error);
     if (e == OK)

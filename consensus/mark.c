@@ -35,7 +35,8 @@ static uint64_t get(const uint8_t *at, size_t size)
     return n;
 }
 
-/* Magic, has_wal, 3 zero bytes, salts, frames, cluster, member, transaction, zeros, checksum. */
+/* Magic, has_wal, 3 zero bytes, salts, frames, cluster, member, transaction, its sum, zeros,
+ * checksum. */
 static void encode(uint8_t out[static MARK_SIZE], const struct mark *m)
 {
     memset(out, 0, MARK_SIZE);
@@ -47,6 +48,7 @@ static void encode(uint8_t out[static MARK_SIZE], const struct mark *m)
     put(out + 28, m->cluster_id, 8);
     put(out + 36, m->member_id, 8);
     put(out + 44, m->transaction, 8);
+    put(out + 52, m->state_sum, 4);
     put(out + SUM_AT, crc32c(0, out, SUM_AT), 4);
 }
 
@@ -62,6 +64,7 @@ static bool decode(struct mark *out, const uint8_t in[static MARK_SIZE])
         .cluster_id = get(in + 28, 8),
         .member_id = get(in + 36, 8),
         .transaction = get(in + 44, 8),
+        .state_sum = (uint32_t)get(in + 52, 4),
     };
     return true;
 }

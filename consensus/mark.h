@@ -24,6 +24,7 @@ struct mark {
     uint64_t cluster_id;  /* both 0: the database had no identity yet */
     uint64_t member_id;
     uint64_t transaction; /* the database's number of transactions, durable */
+    uint32_t state_sum;   /* tables_state_sum behind it, which tells two histories apart */
 };
 
 struct mark_file;

@@ -336,6 +336,13 @@ static uint32_t sum_state(const int64_t numbers[static STATE_COLUMNS - 2], uint3
     return sum_numbers(ROW_STATE, all, ARRAY_COUNT(all));
 }
 
+uint32_t tables_state_sum(const struct tables_state *state)
+{
+    int64_t numbers[STATE_COLUMNS - 2];
+    state_numbers(numbers, state);
+    return sum_state(numbers, state->meta_present);
+}
+
 enum err tables_put_state(struct tables *t, const struct tables_state *state)
 {
     sqlite3_stmt *s = NULL;

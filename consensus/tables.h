@@ -89,6 +89,8 @@ enum err tables_run(struct tables *t, enum tables_statement statement) MUST_CHEC
 bool tables_has_free_pages(struct tables *t);
 
 enum err tables_get_state(struct tables *t, struct tables_state *out) MUST_CHECK;
+/* The checksum that STATE's row has. */
+uint32_t tables_state_sum(const struct tables_state *state);
 enum err tables_put_state(struct tables *t, const struct tables_state *state) MUST_CHECK;
 
 /* The one member that we are. ERR_NOT_FOUND in a new journal. */

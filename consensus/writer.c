@@ -83,6 +83,7 @@ static void describe_database(const struct writer *w, struct mark *out)
     out->cluster_id = w->cluster_id;
     out->member_id = w->member_id;
     out->transaction = w->state.transaction;
+    out->state_sum = tables_state_sum(&w->state);
 }
 
 /* After a commit: says that it is durable. Synced where the WAL begins to hold what the database

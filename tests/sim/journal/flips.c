@@ -68,12 +68,13 @@ static enum err digest_entry(void *context, const struct log_entry *e)
     return OK;
 }
 
-static enum err digest_tables(struct tables *t, const struct folder *f, const struct mark *mark,
-                              uint32_t *digest, struct strbuf *error)
+static enum err digest_tables(struct tables *t, const struct folder *f,
+                              const struct database_look *look, uint32_t *digest,
+                              struct strbuf *error)
 {
     struct tables_state s = {0};
     uint64_t ids[2] = {0};
-    enum err e = database_verify(t, f, mark, &s, error);
+    enum err e = database_verify(t, f, look, &s, error);
     if (e != OK)
         return e;
     e = tables_get_member(t, &ids[0], &ids[1]);
@@ -103,7 +104,7 @@ static enum err digest_folder(const char *dir, uint32_t *digest, struct strbuf *
     if (e == OK)
         e = database_open(&t, &f, NULL, DATABASE_CHECK, error);
     if (e == OK) {
-        e = digest_tables(&t, &f, &look.mark, digest, error);
+        e = digest_tables(&t, &f, &look, digest, error);
         tables_close(&t);
     }
     folder_close(&f);

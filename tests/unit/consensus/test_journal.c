@@ -453,6 +453,25 @@ static void another_member_s_database_is_refused(void **state)
     fixture_fini(&other);
 }
 
+/* Two stores begun with the same flags have the same ids. */
+static void a_stopped_namesake_s_database_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    make_store(f);
+    for (size_t entries = 19; entries <= 21; entries++) {
+        struct fixture other;
+        fixture_init(&other);
+        open_well(&other);
+        assert_int_equal(journal_set_identity(other.journal, 1, 2, &other.error), OK);
+        for (size_t i = 0; i < entries - 19; i++) /* more transactions than ours, or as many */
+            assert_int_equal(fixture_append(&other, 1 + i, 1, 10), OK);
+        assert_int_equal(fixture_append(&other, 1, entries, 10), OK);
+        fixture_close(&other);
+        swap_database(f, &other);
+        fixture_fini(&other);
+    }
+}
+
 static void an_older_database_is_refused_until_the_mark_is_removed(void **state)
 {
     struct fixture *f = *state;
@@ -575,6 +594,7 @@ int main(void)
         TEST(another_program_s_database_is_refused),
         TEST(a_running_store_s_database_in_a_stopped_one_s_place_is_refused),
         TEST(another_member_s_database_is_refused),
+        TEST(a_stopped_namesake_s_database_is_refused),
         TEST(an_older_database_is_refused_until_the_mark_is_removed),
         TEST(what_is_refused_keeps_its_wal),
         TEST(a_folder_for_a_file_is_refused),
