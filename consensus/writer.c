@@ -370,8 +370,8 @@ static void *writer_main(void *argument)
         pthread_mutex_lock(&w->lock);
         w->job = NULL;
         w->finished = job;
-        pthread_cond_signal(&w->done);
         pthread_mutex_unlock(&w->lock);
+        pthread_cond_signal(&w->done); /* unlocked: who wakes up does not meet the lock */
         (void)uv_async_send(w->wake_loop);
         bound_wal(w);
     }
@@ -426,8 +426,8 @@ void writer_give(struct writer *w, struct job *job)
     pthread_mutex_lock(&w->lock);
     assert(w->job == NULL && w->finished == NULL);
     w->job = job;
-    pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
+    pthread_cond_signal(&w->wake); /* unlocked: who wakes up does not meet the lock */
 }
 
 struct job *writer_take(struct writer *w, bool wait)

@@ -277,6 +277,18 @@ static enum err finish_load(struct zone_feed *f)
     return e;
 }
 
+/* About how many peers PAGE, the first one, announces. Observations come before peers; where there
+ * are some, about each peer has one. */
+static size_t peers_expected(const struct kv_range_response *page)
+{
+    size_t count = page->count > 0 ? (size_t)page->count : 0;
+    if (page->kv_count == 0)
+        return count;
+    struct registry_key last;
+    registry_key_parse(&last, page->kvs[page->kv_count - 1].key);
+    return last.type == REGISTRY_KEY_ENDPOINT ? count / 2 : count;
+}
+
 static enum err take_page(struct zone_feed *f, const struct store_response *response)
 {
     const struct kv_range_response *page = &response->range;
@@ -291,6 +303,9 @@ static enum err take_page(struct zone_feed *f, const struct store_response *resp
         if (e != OK)
             return e;
         zones_warren_begin_reload(f->zone);
+        e = zones_warren_expect(f->zone, peers_expected(page));
+        if (e != OK)
+            return e;
         bad_keys_clear(&f->faults);
         f->is_load_begun = true;
         f->revision = response->revision;
@@ -358,7 +373,8 @@ static void step(uv_idle_t *handle)
                   .range_end = bytes_of(f->behind_key.data, f->behind_key.size),
                   .limit = ZONE_FEED_PAGE_KEYS,
                   .revision = f->revision,
-                  .serializable = true},
+                  .serializable = true,
+                  .no_count = f->is_load_begun},
     };
     f->state = FEED_WAITING;
     f->has_request = true;

@@ -1,5 +1,7 @@
 #include "registry/peer.h"
 
+#include "plain.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,7 @@ enum {
     MAX_VALUE_DEPTH = 16,  /* ours are 2 deep; the rest is room for what a newer member may write */
     MAX_TTL_S = INT32_MAX, /* RFC 2181 section 8 */
     MAX_QUOTED_SIZE = 64,  /* of a value's text in a message */
+    MAX_PLAIN_PREFIXES = 8,
 };
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -279,27 +282,32 @@ static bool is_unspecified(const struct ip_addr *a)
     return memcmp(a->bytes, zeros, sizeof zeros) == 0;
 }
 
-/* Interfaces are one host's, so an endpoint that all share has no zone. */
-static enum err read_endpoint(struct ip_endpoint *out, const json_t *text, struct strbuf *why)
+/* NULL, or what is wrong with it. Interfaces are one host's, so an endpoint that all share has no
+ * zone. */
+static const char *parse_endpoint(struct ip_endpoint *out, const char *chars, size_t size)
 {
-    static const char field[] = "endpoint";
     struct ip_endpoint e;
 
-    if (!json_is_string(text))
-        return refuse(why, field, "is no string");
-    const char *chars = json_string_value(text);
-    size_t size = json_string_length(text);
     if (memchr(chars, '%', size) != NULL)
-        return refuse_text(why, field, text, "names an interface, which only one host has");
+        return "names an interface, which only one host has";
     if (ip_endpoint_parse(&e, chars, size) != OK)
-        return refuse_text(why, field, text,
-                           "is no address and port (192.0.2.1:51820, [2001:db8::1]:51820)");
+        return "is no address and port (192.0.2.1:51820, [2001:db8::1]:51820)";
     e.addr = ip_unmap(e.addr);
     e.scope_id = 0;
     if (e.port == 0 || is_unspecified(&e.addr))
-        return refuse_text(why, field, text, "cannot be reached");
+        return "cannot be reached";
     *out = e;
-    return OK;
+    return NULL;
+}
+
+static enum err read_endpoint(struct ip_endpoint *out, const json_t *text, struct strbuf *why)
+{
+    static const char field[] = "endpoint";
+
+    if (!json_is_string(text))
+        return refuse(why, field, "is no string");
+    const char *wrong = parse_endpoint(out, json_string_value(text), json_string_length(text));
+    return wrong == NULL ? OK : refuse_text(why, field, text, wrong);
 }
 
 /* --- zone ------------------------------------------------------------------------------------ */
@@ -415,23 +423,29 @@ enum err registry_zone_parse(struct registry_zone *out, struct bytes value, stru
 /* --- peer ------------------------------------------------------------------------------------ */
 
 /* A prefix, or an address alone, as `wg` takes it too. */
-static enum err read_prefix(struct ip_prefix *out, const json_t *text, struct strbuf *why)
+static bool parse_prefix(struct ip_prefix *out, const char *chars, size_t size)
 {
-    static const char field[] = "allowed_ips";
     struct ip_prefix p = {0};
 
-    if (!json_is_string(text))
-        return refuse(why, field, "has an item that is no string");
-    const char *chars = json_string_value(text);
-    size_t size = json_string_length(text);
     if (ip_prefix_parse(&p, chars, size) != OK) {
         if (ip_addr_parse(&p.addr, chars, size) != OK)
-            return refuse_text(why, field, text, "is no prefix (10.0.0.2/32)");
+            return false;
         p.length = (uint8_t)(8 * ip_addr_size(&p.addr));
     }
     p = ip_prefix_unmap(p);
     ip_prefix_mask(&p);
     *out = p;
+    return true;
+}
+
+static enum err read_prefix(struct ip_prefix *out, const json_t *text, struct strbuf *why)
+{
+    static const char field[] = "allowed_ips";
+
+    if (!json_is_string(text))
+        return refuse(why, field, "has an item that is no string");
+    if (!parse_prefix(out, json_string_value(text), json_string_length(text)))
+        return refuse_text(why, field, text, "is no prefix (10.0.0.2/32)");
     return OK;
 }
 
@@ -577,12 +591,93 @@ static enum err read_peer(struct registry_peer *peer, const json_t *object, stru
     return e;
 }
 
+/* --- a plain peer ---------------------------------------------------------------------------- */
+
+static void take_plain_name(struct registry_peer *peer, struct plain *p)
+{
+    struct bytes name = plain_string(p);
+
+    p->failed |= !registry_label_is_valid((const char *)name.data, name.size);
+    if (!p->failed)
+        memcpy(peer->name, name.data, name.size);
+}
+
+static void take_plain_endpoint(struct registry_peer *peer, struct plain *p)
+{
+    struct bytes text = plain_string(p);
+
+    p->failed |= text.size == 0 ||
+                 parse_endpoint(&peer->endpoint, (const char *)text.data, text.size) != NULL;
+}
+
+static void take_plain_prefixes(struct registry_peer *peer, struct plain *p, struct arena *arena)
+{
+    struct ip_prefix prefixes[MAX_PLAIN_PREFIXES];
+    size_t count = 0;
+
+    plain_expect(p, '[');
+    do {
+        struct bytes text = plain_string(p);
+        p->failed |= text.size == 0 || count == MAX_PLAIN_PREFIXES ||
+                     !parse_prefix(&prefixes[count], (const char *)text.data, text.size);
+        count++;
+    } while (plain_take(p, ','));
+    plain_expect(p, ']');
+    if (p->failed || drop_repeated(prefixes, &count) != OK) {
+        p->failed = true;
+        return;
+    }
+    peer->allowed_ips = arena_copy(arena, prefixes, count * sizeof prefixes[0]);
+    peer->allowed_ip_count = count;
+    p->failed = peer->allowed_ips == NULL;
+}
+
+/* The fields in the order in which registry_peer_format writes them, without groups. False: it is
+ * written otherwise, or wrong, which is for the whole parser to say. */
+static bool parse_plain_peer(struct registry_peer *out, struct bytes value, struct arena *arena)
+{
+    struct plain p = plain_of(value);
+    struct registry_peer peer = {0};
+
+    plain_expect(&p, '{');
+    for (size_t last = 0; !p.failed;) {
+        static const char *const names[] = {"name", "allowed_ips", "endpoint", "keepalive"};
+        struct bytes name = plain_string(&p);
+        size_t field = last;
+        while (field < ARRAY_COUNT(names) && !bytes_equal(name, bytes_of_str(names[field])))
+            field++;
+        plain_expect(&p, ':');
+        if (field == 0) {
+            take_plain_name(&peer, &p);
+        } else if (field == 1) {
+            take_plain_prefixes(&peer, &p, arena);
+        } else if (field == 2) {
+            take_plain_endpoint(&peer, &p);
+        } else if (field == 3) {
+            peer.keepalive_s = (uint16_t)plain_number(&p, UINT16_MAX);
+            peer.has_keepalive = true;
+        } else {
+            p.failed = true;
+        }
+        last = field + 1;
+        if (!plain_take(&p, ','))
+            break;
+    }
+    plain_expect(&p, '}');
+    if (p.failed || p.at != p.end)
+        return false;
+    *out = peer;
+    return true;
+}
+
 enum err registry_peer_parse(struct registry_peer *out, struct bytes value, struct arena *arena,
                              struct strbuf *why)
 {
     struct registry_peer peer = {0};
     json_t *object;
 
+    if (value.size > 0 && parse_plain_peer(out, value, arena))
+        return OK;
     enum err e = load_object(&object, value, why);
     if (e != OK)
         return e;

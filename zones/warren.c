@@ -609,7 +609,18 @@ void zones_warren_begin_reload(struct zones_warren *z)
     if (z->is_reloading)
         index_each(&z->by_key, age_peer, z);
     z->is_reloading = true;
+    z->has_stale = z->peer_count > 0;
     z->generation = !z->generation;
+}
+
+enum err zones_warren_expect(struct zones_warren *z, size_t count)
+{
+    if (z->peer_count > 0)
+        return OK;
+    enum err e = index_expect(&z->by_key, count);
+    if (e == OK)
+        e = index_expect(&z->by_name, count);
+    return e == OK ? index_expect(&z->by_address, count) : e;
 }
 
 struct sweep {
@@ -649,7 +660,8 @@ static bool sweep_peer(void *context, uint64_t slot)
 enum err zones_warren_end_reload(struct zones_warren *z)
 {
     struct sweep sweep = {.z = z};
-    index_each(&z->by_key, sweep_peer, &sweep);
+    if (z->has_stale)
+        index_each(&z->by_key, sweep_peer, &sweep);
     z->is_reloading = sweep.error != OK;
     return sweep.error;
 }

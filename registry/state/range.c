@@ -180,13 +180,17 @@ static enum verdict check_revision(const struct state *s, int64_t revision, int6
     return VERDICT_OK;
 }
 
-/* How many keys have to be fetched. As in etcd, a limit cuts before the sort if only the target
- * asks for one, and after it if the order does. */
+/* Whether the first keys of the range, as many as the limit says, are the answer. As in etcd, a
+ * limit cuts before the sort if only the target asks for one, and after it if the order does. */
+static bool is_cut_early(const struct kv_range_request *r)
+{
+    return r->limit > 0 && r->sort_order == KV_SORT_NONE && !is_filtered(r);
+}
+
+/* How many keys have to be fetched. */
 static size_t wanted(const struct kv_range_request *r, size_t count)
 {
-    if (r->limit <= 0 || r->sort_order != KV_SORT_NONE || is_filtered(r))
-        return count;
-    return (uint64_t)r->limit < count ? (size_t)r->limit + 1 : count;
+    return is_cut_early(r) && (uint64_t)r->limit < count ? (size_t)r->limit + 1 : count;
 }
 
 enum err range_answer(const struct state *s, const struct kv_range_request *r, int64_t now,
@@ -201,8 +205,9 @@ enum err range_answer(const struct state *s, const struct kv_range_request *r, i
                      .is_newest = r->revision <= 0 || r->revision == now,
                      .source = source,
                      .arena = arena};
-    size_t count = count_keys(&v, r->key, r->range_end), kept;
-    struct kv_range_response answer = {.count = (int64_t)count};
+    bool is_counted = !r->no_count || !is_cut_early(r);
+    size_t count = is_counted ? count_keys(&v, r->key, r->range_end) : (size_t)r->limit + 1, kept;
+    struct kv_range_response answer = {.count = r->no_count ? 0 : (int64_t)count};
     if (r->count_only || count == 0) {
         *out = answer;
         return OK;

@@ -7,6 +7,7 @@
 enum {
     NODE_CAPACITY = 64,
     NODE_MIN = NODE_CAPACITY / 4,
+    WALK_AHEAD = 6,    /* entries */
     ROOT_CAPACITY = 4, /* of a tree with few entries: there is one for each lease */
 };
 
@@ -404,6 +405,9 @@ void tree_next(struct tree_cursor *c)
         index = 0;
         push(c, n, 0);
     }
+    /* Entries lie anywhere: what a walk comes to soon is on its way from memory by then. */
+    if (index + WALK_AHEAD < n->count)
+        __builtin_prefetch(entries_of(n)[index + WALK_AHEAD]);
     pop_finished(c);
 }
 

@@ -60,6 +60,25 @@ static void try_value(unsigned kind, struct bytes value)
     arena_fini(&arena);
 }
 
+/* White space makes it a case for the whole parser, which must read the same from it. */
+static void try_plain_peer(struct bytes value)
+{
+    struct arena arena;
+    struct strbuf spaced = STRBUF_EMPTY, first = STRBUF_EMPTY, second = STRBUF_EMPTY;
+    arena_init(&arena, ARENA_LIMIT);
+    strbuf_add_char(&spaced, ' ');
+    strbuf_add(&spaced, value.data, value.size);
+    bool is_read = rewrite(1, value, &arena, &first);
+    if (value.size < PEER_MAX_VALUE_SIZE)
+        check(rewrite(1, bytes_of(spaced.data, spaced.size), &arena, &second) == is_read);
+    check(value.size >= PEER_MAX_VALUE_SIZE ||
+          bytes_equal(bytes_of(first.data, first.size), bytes_of(second.data, second.size)));
+    strbuf_fini(&spaced);
+    strbuf_fini(&first);
+    strbuf_fini(&second);
+    arena_fini(&arena);
+}
+
 static void try_key(struct bytes key)
 {
     struct registry_key k;
@@ -91,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_key(input);
     else
         try_value(kind, input);
+    if (kind == 1)
+        try_plain_peer(input);
     free(exact);
     return 0;
 }

@@ -53,19 +53,28 @@ static unsigned log2_for(size_t count)
     return log2;
 }
 
+/* With empty slots; NULL: no memory. */
+static struct index_table *table_create(unsigned log2)
+{
+    if (log2 > MAX_LOG2)
+        return NULL;
+    size_t wanted = table_size((size_t)1 << log2);
+    size_t size = (wanted + INDEX_TABLE_ALIGN - 1) / INDEX_TABLE_ALIGN;
+    struct index_table *table = aligned_alloc(INDEX_TABLE_ALIGN, size * INDEX_TABLE_ALIGN);
+    if (table != NULL)
+        memset(table, 0, wanted);
+    return table;
+}
+
 static enum err rebuild(struct index *x, size_t i, index_hash_fn *hash_of, const void *context,
                         struct zones_warren_garbage **garbage)
 {
     uintptr_t old = segment_at(x, i);
     unsigned log2 = log2_for((size_t)x->live[i] + x->reserved[i]);
-    if (log2 > MAX_LOG2)
-        return ERR_NO_MEMORY;
     size_t count = (size_t)1 << log2;
-    size_t size = (table_size(count) + INDEX_TABLE_ALIGN - 1) / INDEX_TABLE_ALIGN;
-    struct index_table *table = aligned_alloc(INDEX_TABLE_ALIGN, size * INDEX_TABLE_ALIGN);
+    struct index_table *table = table_create(log2);
     if (table == NULL)
         return ERR_NO_MEMORY;
-    memset(table, 0, table_size(count));
     for (size_t at = 0; at < slot_count(old); at++) {
         uint64_t slot = load(table_of(old), at);
         if (at + PREFETCH_AHEAD < slot_count(old))
@@ -101,6 +110,20 @@ void index_unreserve(struct index *x)
         return;
     memset(x->reserved, 0, sizeof(x->reserved));
     x->reserved_count = 0;
+}
+
+enum err index_expect(struct index *x, size_t count)
+{
+    unsigned log2 = log2_for(count / INDEX_SEGMENTS);
+    for (size_t i = 0; i < INDEX_SEGMENTS; i++) {
+        if (segment_at(x, i) != 0)
+            continue;
+        struct index_table *table = table_create(log2);
+        if (table == NULL)
+            return ERR_NO_MEMORY;
+        atomic_store_explicit(&x->segments[i], (uintptr_t)table | log2, memory_order_release);
+    }
+    return OK;
 }
 
 void index_insert(struct index *x, uint64_t hash, const void *entry, bool is_marked)

@@ -96,6 +96,9 @@ static inline uint64_t index_next(struct index_probe *p)
 /* The hash under which the entry of SLOT was put in. */
 typedef uint64_t index_hash_fn(const void *context, uint64_t slot);
 
+/* Before many entries come at once: segments that have no table yet get one that holds their share
+ * of COUNT, and need not grow to it step by step. ERR_NO_MEMORY. */
+enum err index_expect(struct index *x, size_t count) MUST_CHECK;
 /* Makes room for one more entry of HASH; room adds up until it is used or index_unreserve.
  * ERR_NO_MEMORY. */
 enum err index_reserve(struct index *x, uint64_t hash, index_hash_fn *hash_of, const void *context,

@@ -56,6 +56,7 @@ struct zones_warren {
     int64_t revision;
     bool generation; /* turns with each reload */
     bool is_reloading;
+    bool has_stale; /* there were peers when the reload began */
     size_t peer_count;
     size_t peer_memory;
     size_t observation_count;

@@ -58,6 +58,7 @@ struct kv_range_request {
     bool serializable;
     bool keys_only;
     bool count_only;
+    bool no_count; /* ours: `count` is not wanted (it costs a walk at an old revision), and is 0 */
     int64_t min_mod_revision; /* inclusive; 0: unset, as the next three */
     int64_t max_mod_revision;
     int64_t min_create_revision;

@@ -668,6 +668,34 @@ static void what_is_not_there_can_be_removed(void **state)
     assert_int_equal(zones_warren_revision(f->z), f->revision);
 }
 
+static void a_zone_that_expects_peers_takes_any_number(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(zones_warren_expect(f->z, 1000000), OK); /* has peers: nothing changes */
+    size_t memory = zones_warren_memory(f->z);
+    assert_true(memory < 100000);
+    struct zones_warren *z;
+    assert_int_equal(zones_warren_create(&z, zones_warren_name(f->z), hash_key), OK);
+    assert_int_equal(zones_warren_expect(z, 1000), OK);
+    memory = zones_warren_memory(z);
+    assert_true(memory > 3 * 1000 * sizeof(uint64_t));
+    zones_warren_begin_reload(z);
+    for (unsigned i = 0; i < 5000; i++) {
+        uint8_t key[KEY_SIZE] = {(uint8_t)i, (uint8_t)(i >> 8)};
+        struct registry_peer peer = {.keepalive_s = (uint16_t)i};
+        assert_int_equal(zones_warren_set_peer(z, key, &peer, i + 2), OK);
+    }
+    assert_int_equal(zones_warren_end_reload(z), OK);
+    assert_int_equal(zones_warren_peer_count(z), 5000);
+    struct zones_warren_peer_view view;
+    for (unsigned i = 0; i < 5000; i++) {
+        uint8_t key[KEY_SIZE] = {(uint8_t)i, (uint8_t)(i >> 8)};
+        assert_true(zones_warren_peer(z, key, &view));
+        assert_int_equal(view.keepalive_s, i);
+    }
+    zones_warren_destroy(z);
+}
+
 static void a_reload_removes_what_is_not_said_again(void **state)
 {
     struct fixture *f = *state;
@@ -910,6 +938,7 @@ int main(void)
         WITH_EXAMPLE(newest_live_observation_wins_then_static_then_newest_idle),
         WITH_EXAMPLE(a_peer_without_a_record_is_published_by_its_key),
         WITH_EXAMPLE(what_is_not_there_can_be_removed),
+        WITH_EXAMPLE(a_zone_that_expects_peers_takes_any_number),
         WITH_EXAMPLE(a_reload_removes_what_is_not_said_again),
         WITH_EXAMPLE(long_allowed_ips_are_split_into_several_strings),
         WITH_EXAMPLE(txt_larger_than_a_message_is_left_out_with_tc),

@@ -79,6 +79,9 @@ enum err zones_warren_set_observation(struct zones_warren *z, const uint8_t key[
  * that was not finished may begin anew. ERR_NO_MEMORY: some of it is still there, and the call may
  * be repeated. */
 void zones_warren_begin_reload(struct zones_warren *z);
+/* That about COUNT peers will be said, before the first: spares the indexes to grow step by step.
+ * Only an empty zone heeds it. ERR_NO_MEMORY. */
+enum err zones_warren_expect(struct zones_warren *z, size_t count) MUST_CHECK;
 enum err zones_warren_end_reload(struct zones_warren *z) MUST_CHECK;
 /* The registry moved on without a change of this zone: nothing but the serial, and that only at the
  * next change. */

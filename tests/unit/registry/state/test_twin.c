@@ -545,6 +545,9 @@ static void read_range(struct world *w)
     struct kv_range_response a, b;
     enum verdict verdict, expected = twin_range(&w->twin, &r, &b);
     struct state_source source = history_source(&w->history);
+    r.no_count = !r.count_only && one_in(w, 3);
+    if (r.no_count)
+        b.count = 0;
     assert_int_equal(state_range(w->state, &r, &source, &w->arena, &a, &verdict), OK);
     assert_int_equal(verdict, expected);
     if (verdict == VERDICT_OK)
