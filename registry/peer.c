@@ -1,5 +1,7 @@
 #include "registry/peer.h"
 
+#include "peer_json.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,7 +185,7 @@ static bool is_shallow(struct bytes value)
 }
 
 /* A JSON object, with nothing behind it and no name twice. */
-static enum err load_object(json_t **out, struct bytes value, struct strbuf *why)
+enum err registry_object_load(json_t **out, struct bytes value, struct strbuf *why)
 {
     json_error_t error;
 
@@ -397,7 +399,7 @@ enum err registry_zone_parse(struct registry_zone *out, struct bytes value, stru
     struct registry_zone zone;
     json_t *object;
 
-    enum err e = load_object(&object, value, why);
+    enum err e = registry_object_load(&object, value, why);
     if (e != OK)
         return e;
     registry_zone_defaults(&zone);
@@ -577,19 +579,27 @@ static enum err read_peer(struct registry_peer *peer, const json_t *object, stru
     return e;
 }
 
+enum err registry_peer_read(struct registry_peer *out, const json_t *object, struct arena *arena,
+                            struct strbuf *why)
+{
+    struct registry_peer peer = {0};
+
+    enum err e = read_peer(&peer, object, arena, why);
+    if (e == OK)
+        *out = peer;
+    return e;
+}
+
 enum err registry_peer_parse(struct registry_peer *out, struct bytes value, struct arena *arena,
                              struct strbuf *why)
 {
-    struct registry_peer peer = {0};
     json_t *object;
 
-    enum err e = load_object(&object, value, why);
+    enum err e = registry_object_load(&object, value, why);
     if (e != OK)
         return e;
-    e = read_peer(&peer, object, arena, why);
+    e = registry_peer_read(out, object, arena, why);
     json_decref(object);
-    if (e == OK)
-        *out = peer;
     return e;
 }
 
@@ -601,7 +611,7 @@ enum err registry_observation_parse(struct registry_observation *out, struct byt
     struct registry_observation o = {0};
     json_t *object;
 
-    enum err e = load_object(&object, value, why);
+    enum err e = registry_object_load(&object, value, why);
     if (e != OK)
         return e;
     const json_t *endpoint = json_object_get(object, "endpoint");
