@@ -330,6 +330,8 @@ enum err channel_start(struct channel *c, const char *method, const ProtobufCMes
                        int64_t deadline_ms, struct grpc_stream **out)
 {
     struct grpc_stream *stream;
+    if (protobuf_c_message_get_packed_size(request) > c->options.max_request_size)
+        return ERR_LIMIT;
     enum err error = channel_open_stream(c, method, deadline_ms, &stream);
     if (error != OK)
         return error;

@@ -50,7 +50,8 @@ enum err channel_call(struct channel *c, const char *method, const ProtobufCMess
 
 /* The two halves of a call, for work between them: the request goes out, and channel_finish, which
  * ends the stream in every case, waits for the reply. *WAS_REFUSED: it was surely not processed.
- * Nothing is tried again. Errors as channel_open_stream's and channel_call's. */
+ * Nothing is tried again. Errors as channel_open_stream's and channel_call's; ERR_LIMIT: the
+ * request is larger than it may be. */
 enum err channel_start(struct channel *c, const char *method, const ProtobufCMessage *request,
                        int64_t deadline_ms, struct grpc_stream **out) MUST_CHECK;
 enum err channel_finish(struct channel *c, struct grpc_stream *stream,

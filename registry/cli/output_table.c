@@ -74,10 +74,13 @@ void output_columns(const char *const *cells, size_t columns, size_t rows)
     size_t *widths = column_widths(cells, columns, rows);
     for (size_t i = 0; i < columns * rows; i++) {
         strbuf_add_str(&out, cells[i]);
-        if (i % columns == columns - 1)
-            strbuf_add_char(&out, '\n');
-        else
+        if (i % columns < columns - 1) {
             pad(&out, widths[i % columns] - text_width(cells[i]) + 2);
+            continue;
+        }
+        while (out.size > 0 && out.data[out.size - 1] == ' ') /* of empty cells at the end */
+            out.size--;
+        strbuf_add_char(&out, '\n');
     }
     free(widths);
     output_text(&out);

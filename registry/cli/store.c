@@ -335,13 +335,18 @@ static Etcdserverpb__TxnRequest request_of(const struct store_txn *txn)
 
 #define TXN_METHOD "/etcdserverpb.KV/Txn"
 
-Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn)
+static Etcdserverpb__TxnResponse *commit(struct cli *cli, struct store_txn *txn, bool may_repeat)
 {
     Etcdserverpb__TxnRequest request = request_of(txn);
     Etcdserverpb__TxnResponse *r = cli_call(
-        cli, TXN_METHOD, &request, &etcdserverpb__txn_response__descriptor, false, CLI_ERROR);
+        cli, TXN_METHOD, &request, &etcdserverpb__txn_response__descriptor, may_repeat, CLI_ERROR);
     store_drop(txn);
     return r;
+}
+
+Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn)
+{
+    return commit(cli, txn, true);
 }
 
 struct grpc_stream *store_commit_start(struct cli *cli, struct store_txn *txn)
@@ -367,7 +372,7 @@ Etcdserverpb__TxnResponse *store_commit_finish(struct cli *cli, struct grpc_stre
 
 bool store_commit(struct cli *cli, struct store_txn *txn)
 {
-    Etcdserverpb__TxnResponse *r = store_commit_reply(cli, txn);
+    Etcdserverpb__TxnResponse *r = commit(cli, txn, false);
     bool succeeded = r->succeeded;
     etcdserverpb__txn_response__free_unpacked(r, NULL);
     return succeeded;

@@ -61,7 +61,8 @@ void store_delete(struct store_txn *txn, const char *key, bool is_prefix);
 void store_drop(struct store_txn *txn);
 /* Whether the expectations held and all was done. Empties TXN. */
 bool store_commit(struct cli *cli, struct store_txn *txn);
-/* The same; the reply is the caller's, with what the other operations (store_else_get) found. */
+/* The same; the reply is the caller's, with what the other operations (store_else_get) found. If
+ * the answer is lost it is sent again: for what may be done twice. */
 Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn);
 /* The same in two halves, for work between them. NULL: it did not get through, or nobody knows
  * whether it did; nothing is tried again. */
