@@ -1,5 +1,6 @@
 #include "registry/peer.h"
 
+#include "peer_json.h"
 #include "plain.h"
 
 #include <jansson.h>
@@ -186,7 +187,7 @@ static bool is_shallow(struct bytes value)
 }
 
 /* A JSON object, with nothing behind it and no name twice. */
-static enum err load_object(json_t **out, struct bytes value, struct strbuf *why)
+enum err registry_object_load(json_t **out, struct bytes value, struct strbuf *why)
 {
     json_error_t error;
 
@@ -405,7 +406,7 @@ enum err registry_zone_parse(struct registry_zone *out, struct bytes value, stru
     struct registry_zone zone;
     json_t *object;
 
-    enum err e = load_object(&object, value, why);
+    enum err e = registry_object_load(&object, value, why);
     if (e != OK)
         return e;
     registry_zone_defaults(&zone);
@@ -670,21 +671,29 @@ static bool parse_plain_peer(struct registry_peer *out, struct bytes value, stru
     return true;
 }
 
+enum err registry_peer_read(struct registry_peer *out, const json_t *object, struct arena *arena,
+                            struct strbuf *why)
+{
+    struct registry_peer peer = {0};
+
+    enum err e = read_peer(&peer, object, arena, why);
+    if (e == OK)
+        *out = peer;
+    return e;
+}
+
 enum err registry_peer_parse(struct registry_peer *out, struct bytes value, struct arena *arena,
                              struct strbuf *why)
 {
-    struct registry_peer peer = {0};
     json_t *object;
 
     if (value.size > 0 && parse_plain_peer(out, value, arena))
         return OK;
-    enum err e = load_object(&object, value, why);
+    enum err e = registry_object_load(&object, value, why);
     if (e != OK)
         return e;
-    e = read_peer(&peer, object, arena, why);
+    e = registry_peer_read(out, object, arena, why);
     json_decref(object);
-    if (e == OK)
-        *out = peer;
     return e;
 }
 
@@ -696,7 +705,7 @@ enum err registry_observation_parse(struct registry_observation *out, struct byt
     struct registry_observation o = {0};
     json_t *object;
 
-    enum err e = load_object(&object, value, why);
+    enum err e = registry_object_load(&object, value, why);
     if (e != OK)
         return e;
     const json_t *endpoint = json_object_get(object, "endpoint");

@@ -326,47 +326,87 @@ static enum err take_reply(struct grpc_stream *stream, const ProtobufCMessageDes
     return ERR_REFUSED;
 }
 
-/* One attempt. MAY_RETRY: the call was surely not processed, or the connection broke. */
+enum err channel_start(struct channel *c, const char *method, const ProtobufCMessage *request,
+                       int64_t deadline_ms, struct grpc_stream **out)
+{
+    struct grpc_stream *stream;
+    if (protobuf_c_message_get_packed_size(request) > c->options.max_request_size)
+        return ERR_LIMIT;
+    enum err error = channel_open_stream(c, method, deadline_ms, &stream);
+    if (error != OK)
+        return error;
+    error = grpc_stream_send(stream, request);
+    if (error != OK && error != ERR_CLOSED) { /* a call that ended already says why itself */
+        grpc_stream_destroy(stream);
+        return error;
+    }
+    grpc_stream_half_close(stream);
+    channel_flush(c, deadline_ms);
+    *out = stream;
+    return OK;
+}
+
+/* Waits for the end of the call; the last message that came before it is the reply. */
+static enum err wait_for_end(struct channel *c, struct grpc_stream *stream,
+                             const ProtobufCMessageDescriptor *type, int64_t deadline_ms,
+                             ProtobufCMessage **reply, struct call_status *status)
+{
+    bool other;
+    while (!grpc_stream_has_ended(stream)) {
+        enum err error = channel_wait(c, stream, -1, deadline_ms, &other);
+        if (error == ERR_TIMEOUT) {
+            set_status(status, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+            return ERR_REFUSED;
+        }
+        if (error != OK)
+            return error;
+        if (!grpc_stream_has_message(stream) || grpc_stream_has_ended(stream))
+            continue;
+        if (*reply != NULL)
+            protobuf_c_message_free_unpacked(*reply, NULL);
+        *reply = NULL;
+        error = take_reply(stream, type, reply, status);
+        if (error != OK)
+            return error;
+    }
+    return OK;
+}
+
+enum err channel_finish(struct channel *c, struct grpc_stream *stream,
+                        const ProtobufCMessageDescriptor *reply_type, int64_t deadline_ms,
+                        ProtobufCMessage **reply, struct call_status *status, bool *was_refused)
+{
+    ProtobufCMessage *got = NULL;
+    enum err error = wait_for_end(c, stream, reply_type, deadline_ms, &got, status);
+    *was_refused = false;
+    if (error == OK && grpc_stream_code(stream) != GRPC_OK) {
+        set_status(status, grpc_stream_code(stream), grpc_stream_message(stream));
+        *was_refused = grpc_stream_was_refused(stream);
+        error = ERR_REFUSED;
+    } else if (error == OK && got == NULL) {
+        error = take_reply(stream, reply_type, &got, status);
+    }
+    grpc_stream_destroy(stream);
+    if (error == OK)
+        *reply = got;
+    else if (got != NULL)
+        protobuf_c_message_free_unpacked(got, NULL);
+    return error;
+}
+
+/* One attempt. *WAS_REFUSED: the call was surely not processed. */
 static enum err try_call(struct channel *c, const char *method, const ProtobufCMessage *request,
                          const ProtobufCMessageDescriptor *type, int64_t deadline_ms,
                          ProtobufCMessage **reply, struct call_status *status, bool *was_refused)
 {
     struct grpc_stream *stream;
-    bool other;
-    enum err error = channel_open_stream(c, method, deadline_ms, &stream);
-    if (error == ERR_TIMEOUT)
-        set_status(status, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
-    if (error != OK)
-        return error == ERR_TIMEOUT ? ERR_REFUSED : error;
-    error = grpc_stream_send(stream, request);
-    if (error == OK) {
-        grpc_stream_half_close(stream);
-        while (error == OK && !grpc_stream_has_ended(stream)) {
-            error = channel_wait(c, stream, -1, deadline_ms, &other);
-            if (grpc_stream_has_message(stream) && !grpc_stream_has_ended(stream)) {
-                ProtobufCMessage *early = NULL; /* the message, then the trailers */
-                if (take_reply(stream, type, &early, status) != OK) {
-                    grpc_stream_destroy(stream);
-                    return ERR_REFUSED;
-                }
-                if (*reply != NULL)
-                    protobuf_c_message_free_unpacked(*reply, NULL);
-                *reply = early;
-            }
-        }
-    }
-    if (error == ERR_TIMEOUT) {
-        set_status(status, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
-        error = ERR_REFUSED;
-    } else if (error == OK && grpc_stream_code(stream) != GRPC_OK) {
-        set_status(status, grpc_stream_code(stream), grpc_stream_message(stream));
-        *was_refused = grpc_stream_was_refused(stream);
-        error = ERR_REFUSED;
-    } else if (error == OK && *reply == NULL) {
-        error = take_reply(stream, type, reply, status);
-    }
-    grpc_stream_destroy(stream);
-    return error;
+    enum err error = channel_start(c, method, request, deadline_ms, &stream);
+    if (error == OK)
+        return channel_finish(c, stream, type, deadline_ms, reply, status, was_refused);
+    if (error != ERR_TIMEOUT)
+        return error;
+    set_status(status, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+    return ERR_REFUSED;
 }
 
 enum err channel_call(struct channel *c, const char *method, const ProtobufCMessage *request,
@@ -382,16 +422,11 @@ enum err channel_call(struct channel *c, const char *method, const ProtobufCMess
         return ERR_REFUSED;
     }
     for (;;) {
-        ProtobufCMessage *got = NULL;
         bool was_refused = false;
         enum err error =
-            try_call(c, method, request, reply_type, deadline_ms, &got, status, &was_refused);
-        if (error == OK) {
-            *reply = got;
+            try_call(c, method, request, reply_type, deadline_ms, reply, status, &was_refused);
+        if (error == OK)
             return OK;
-        }
-        if (got != NULL)
-            protobuf_c_message_free_unpacked(got, NULL);
         bool may_retry = was_refused || (is_read && status->code == GRPC_UNAVAILABLE);
         if (error != ERR_REFUSED || !may_retry ||
             (deadline_ms != 0 && channel_now_ms() + RETRY_PAUSE_MS >= deadline_ms))

@@ -48,6 +48,17 @@ enum err channel_call(struct channel *c, const char *method, const ProtobufCMess
                       bool is_read, ProtobufCMessage **reply,
                       struct call_status *status) MUST_CHECK;
 
+/* The two halves of a call, for work between them: the request goes out, and channel_finish, which
+ * ends the stream in every case, waits for the reply. *WAS_REFUSED: it was surely not processed.
+ * Nothing is tried again. Errors as channel_open_stream's and channel_call's; ERR_LIMIT: the
+ * request is larger than it may be. */
+enum err channel_start(struct channel *c, const char *method, const ProtobufCMessage *request,
+                       int64_t deadline_ms, struct grpc_stream **out) MUST_CHECK;
+enum err channel_finish(struct channel *c, struct grpc_stream *stream,
+                        const ProtobufCMessageDescriptor *reply_type, int64_t deadline_ms,
+                        ProtobufCMessage **reply, struct call_status *status,
+                        bool *was_refused) MUST_CHECK;
+
 /* A stream on a connected channel. ERR_TIMEOUT if no endpoint answered until DEADLINE_MS. */
 enum err channel_open_stream(struct channel *c, const char *method, int64_t deadline_ms,
                              struct grpc_stream **out) MUST_CHECK;

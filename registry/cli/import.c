@@ -43,6 +43,14 @@ struct pending {
     size_t line;
 };
 
+/* Peers of one zone and one file. */
+struct batch {
+    char zone[ZONE_TEXT_SIZE];
+    struct pending peers[BATCH];
+    size_t count, size;
+    struct grpc_stream *stream; /* once sent; NULL if that failed */
+};
+
 struct import {
     struct cli *cli;
     const char *default_zone; /* NULL until needed */
@@ -52,9 +60,8 @@ struct import {
     char **zones; /* whose names are known */
     size_t zone_count;
     struct name_claims claims;
-    struct pending batch[BATCH]; /* all of batch_zone, all of the present file */
-    size_t batch_count, batch_size;
-    char batch_zone[ZONE_TEXT_SIZE];
+    char zone[ZONE_TEXT_SIZE];    /* of the last peer */
+    struct batch *filling, *sent; /* SENT is on its way while the next one is read */
     size_t added, changed, same;
 };
 
@@ -89,16 +96,14 @@ static void add_put(struct store_txn *txn, const struct pending *p, int64_t mod_
     store_put(txn, p->key, p->value);
 }
 
-static Etcdserverpb__TxnResponse *try_to_add_all(struct import *in, const char *zone_key)
+static void add_all(struct store_txn *txn, const struct batch *b, const char *zone_key)
 {
-    struct store_txn txn = {0};
-    store_expect_any(&txn, zone_key);
-    store_else_get(&txn, zone_key);
-    for (size_t i = 0; i < in->batch_count; i++) {
-        add_put(&txn, &in->batch[i], 0);
-        store_else_get(&txn, in->batch[i].key);
+    store_expect_any(txn, zone_key);
+    store_else_get(txn, zone_key);
+    for (size_t i = 0; i < b->count; i++) {
+        add_put(txn, &b->peers[i], 0);
+        store_else_get(txn, b->peers[i].key);
     }
-    return store_commit_reply(in->cli, &txn);
 }
 
 /* What the transaction found under the key number AT; NULL if nothing. */
@@ -133,89 +138,123 @@ struct tally {
 };
 
 /* One after the other, as FOUND says they are stored; whether nobody was faster. */
-static bool put_one_by_one(struct import *in, const char *zone_key,
+static bool put_one_by_one(struct import *in, const struct batch *b, const char *zone_key,
                            const Etcdserverpb__TxnResponse *found, struct tally *t)
 {
     struct store_txn txn = {0};
     if (found_at(found, 0) == NULL)
-        cli_exit(CLI_ERROR, "zone %s was deleted meanwhile", in->batch_zone);
+        cli_exit(CLI_ERROR, "zone %s was deleted meanwhile", b->zone);
     store_expect_any(&txn, zone_key);
-    for (size_t i = 0; i < in->batch_count; i++) {
+    for (size_t i = 0; i < b->count; i++) {
         const Mvccpb__KeyValue *kv = found_at(found, i + 1);
         t->old_names[i][0] = '\0';
         if (kv == NULL) {
-            add_put(&txn, &in->batch[i], 0);
+            add_put(&txn, &b->peers[i], 0);
             t->added++;
-        } else if (is_as_stored(&in->batch[i], kv, t->old_names[i])) {
+        } else if (is_as_stored(&b->peers[i], kv, t->old_names[i])) {
             t->same++;
             t->old_names[i][0] = '\0';
         } else if (is_forced) {
-            add_put(&txn, &in->batch[i], kv->mod_revision);
+            add_put(&txn, &b->peers[i], kv->mod_revision);
             t->changed++;
         } else {
-            fail_at(in, in->batch[i].line,
+            fail_at(in, b->peers[i].line,
                     "this peer is stored with another content; --replace changes it");
         }
     }
-    return t->added + t->changed == 0 || store_commit(in->cli, &txn);
+    if (t->added + t->changed > 0)
+        return store_commit(in->cli, &txn);
+    store_drop(&txn);
+    return true;
 }
 
 /* Names that peers of the batch had, unless they still have them. */
-static void give_names_up(struct import *in, const struct tally *t)
+static void give_names_up(struct import *in, const struct batch *b, const struct tally *t)
 {
-    for (size_t i = 0; i < in->batch_count; i++) {
+    for (size_t i = 0; i < b->count; i++) {
         struct registry_peer peer;
-        const struct pending *p = &in->batch[i];
+        const struct pending *p = &b->peers[i];
         struct arena *arena = store_arena();
         if (t->old_names[i][0] == '\0')
             continue;
         arena_reset(arena);
         if (registry_peer_parse(&peer, bytes_of_str(p->value), arena, NULL) == OK &&
             strcmp(peer.name, t->old_names[i]) != 0)
-            name_claims_remove(&in->claims, in->batch_zone, t->old_names[i], p->peer);
+            name_claims_remove(&in->claims, b->zone, t->old_names[i], p->peer);
     }
 }
 
-static bool store_batch(struct import *in, const char *zone_key)
+/* What comes of R, the answer to add_all; false: others were faster. Takes R. */
+static bool settle(struct import *in, const struct batch *b, const char *zone_key,
+                   Etcdserverpb__TxnResponse *r)
 {
     static struct tally t;
-    t = (struct tally){.added = 0};
-    Etcdserverpb__TxnResponse *r = try_to_add_all(in, zone_key);
     bool is_done = r->succeeded;
+    memset(&t, 0, sizeof(t));
     if (is_done)
-        t.added = in->batch_count;
+        t.added = b->count;
     else
-        is_done = put_one_by_one(in, zone_key, r, &t);
+        is_done = put_one_by_one(in, b, zone_key, r, &t);
     etcdserverpb__txn_response__free_unpacked(r, NULL);
     if (!is_done)
         return false;
-    give_names_up(in, &t);
+    give_names_up(in, b, &t);
     in->added += t.added;
     in->changed += t.changed;
     in->same += t.same;
     return true;
 }
 
-static void flush(struct import *in)
+/* Until the batch that was sent is stored. If its answer was lost it is sent again: what was done
+ * already is then found as it should be. */
+static void finish(struct import *in)
 {
+    struct batch *b = in->sent;
     size_t before = (in->added + in->changed + in->same) / PROGRESS_EVERY;
     int attempts = 0;
-    if (in->batch_count == 0)
+    if (b->count == 0)
         return;
-    char *zone_key = store_zone_key(in->batch_zone);
-    while (!store_batch(in, zone_key)) {
+    char *zone_key = store_zone_key(b->zone);
+    Etcdserverpb__TxnResponse *r =
+        b->stream != NULL ? store_commit_finish(in->cli, b->stream) : NULL;
+    while (r == NULL || !settle(in, b, zone_key, r)) {
+        struct store_txn txn = {0};
         if (++attempts == MAX_ATTEMPTS)
             cli_exit(CLI_ERROR, "%s:%zu: others write to these peers all the time; try again",
-                     file_name(in, in->file), in->batch[0].line);
+                     file_name(in, in->file), b->peers[0].line);
+        add_all(&txn, b, zone_key);
+        r = store_commit_reply(in->cli, &txn);
     }
     free(zone_key);
-    for (size_t i = 0; i < in->batch_count; i++) {
-        free(in->batch[i].key);
-        free(in->batch[i].value);
+    for (size_t i = 0; i < b->count; i++) {
+        free(b->peers[i].key);
+        free(b->peers[i].value);
     }
-    in->batch_count = in->batch_size = 0;
+    b->count = b->size = 0;
     if ((in->added + in->changed + in->same) / PROGRESS_EVERY > before)
         say_progress(in, false);
+}
+
+/* Sends what was read; the batch before is stored then. */
+static void send_batch(struct import *in)
+{
+    struct batch *b = in->filling;
+    struct store_txn txn = {0};
+    finish(in);
+    if (b->count == 0)
+        return;
+    char *zone_key = store_zone_key(b->zone);
+    add_all(&txn, b, zone_key);
+    b->stream = store_commit_start(in->cli, &txn);
+    free(zone_key);
+    in->filling = in->sent;
+    in->sent = b;
+}
+
+static void flush(struct import *in)
+{
+    send_batch(in);
+    finish(in);
 }
 
 /* Names. */
@@ -233,22 +272,21 @@ static void visit_stored(void *user, const Mvccpb__KeyValue *kv)
         registry_peer_parse(&peer, bytes_of(kv->value.data, kv->value.len), arena, NULL) != OK ||
         peer.name[0] == '\0')
         return;
-    enum err error =
-        name_claims_add(&in->claims, in->batch_zone, peer.name, key.peer, 0, 0, &other);
+    enum err error = name_claims_add(&in->claims, in->zone, peer.name, key.peer, 0, 0, &other);
     if (error == ERR_NO_MEMORY)
         cli_memory(NULL);
     if (error == ERR_EXISTS)
-        fprintf(stderr, "Warning: two stored peers of zone %s are called %s\n", in->batch_zone,
+        fprintf(stderr, "Warning: two stored peers of zone %s are called %s\n", in->zone,
                 peer.name);
 }
 
 static void enter_zone(struct import *in, const char *zone)
 {
     struct strbuf prefix = STRBUF_EMPTY;
-    if (strcmp(zone, in->batch_zone) == 0)
+    if (strcmp(zone, in->zone) == 0)
         return;
     flush(in);
-    snprintf(in->batch_zone, sizeof(in->batch_zone), "%s", zone);
+    snprintf(in->zone, sizeof(in->zone), "%s", zone);
     for (size_t i = 0; i < in->zone_count; i++) {
         if (strcmp(in->zones[i], zone) == 0)
             return;
@@ -299,9 +337,9 @@ static void check_name(struct import *in, const struct peer_entry *entry)
 /* The peer of the batch with this key; NULL without. */
 static const struct pending *find_pending(const struct import *in, const uint8_t *peer)
 {
-    for (size_t i = 0; i < in->batch_count; i++) {
-        if (memcmp(in->batch[i].peer, peer, KEY_SIZE) == 0)
-            return &in->batch[i];
+    for (size_t i = 0; i < in->filling->count; i++) {
+        if (memcmp(in->filling->peers[i].peer, peer, KEY_SIZE) == 0)
+            return &in->filling->peers[i];
     }
     return NULL;
 }
@@ -316,44 +354,64 @@ static void import_peer(struct import *in, struct peer_entry *entry)
     enter_zone(in, entry->zone);
     check_name(in, entry);
     if (find_pending(in, entry->key) != NULL)
-        flush(in); /* a key that comes twice is one that is stored already */
-    struct pending *p = &in->batch[in->batch_count++];
+        send_batch(in); /* a key that comes twice is one that is stored already */
+    struct batch *b = in->filling;
+    struct pending *p = &b->peers[b->count++];
     *p = (struct pending){
         .key = store_peer_key(entry->zone, entry->key),
         .value = store_peer_value(&entry->peer),
         .line = in->line,
     };
     memcpy(p->peer, entry->key, KEY_SIZE);
-    in->batch_size += strlen(p->key) + strlen(p->value);
-    if (in->batch_count == BATCH || in->batch_size > BATCH_SIZE)
-        flush(in);
+    memcpy(b->zone, entry->zone, sizeof(b->zone));
+    b->size += strlen(p->key) + strlen(p->value);
+    if (b->count == BATCH || b->size > BATCH_SIZE)
+        send_batch(in);
 }
 
 /* Files. */
 
-/* The next line without its end; false at the end of the file. ERR_LIMIT would need more than
- * PEER_LINE_MAX_SIZE: such a line ends the import. */
-static bool read_line(const struct import *in, FILE *f, struct strbuf *line)
+struct line_reader {
+    FILE *file;
+    size_t at, size; /* what is left of the buffer */
+    char buffer[64 << 10];
+};
+
+/* The next line without its end, read in blocks (getline(3) has no bound); false at the end. A line
+ * that no peer needs ends the import. */
+static bool read_line(const struct import *in, struct line_reader *r, struct strbuf *line)
 {
-    int c;
     strbuf_clear(line);
-    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
-        if (line->size == PEER_LINE_MAX_SIZE)
+    for (;;) {
+        if (r->at == r->size) {
+            r->at = 0;
+            r->size = fread(r->buffer, 1, sizeof(r->buffer), r->file);
+        }
+        if (r->size == 0)
+            return line->size > 0;
+        const char *end = memchr(r->buffer + r->at, '\n', r->size - r->at);
+        size_t size = end != NULL ? (size_t)(end - r->buffer) - r->at : r->size - r->at;
+        if (size > PEER_LINE_MAX_SIZE - line->size)
             fail(in, "longer than a peer can be");
-        strbuf_add_char(line, (char)c);
+        strbuf_add(line, r->buffer + r->at, size);
+        if (line->failed)
+            cli_memory(NULL);
+        r->at += size + (end != NULL);
+        if (end != NULL)
+            return true;
     }
-    if (line->failed)
-        cli_memory(NULL);
-    return c != EOF || line->size > 0;
 }
 
 /* JSON lines are read as they come. LINE is the number of lines read before. */
 static void import_lines(struct import *in, FILE *f, size_t line)
 {
+    static struct line_reader reader;
     struct arena arena;
     struct strbuf text = STRBUF_EMPTY, why = STRBUF_EMPTY;
     arena_init(&arena, STORE_VALUE_ARENA);
-    for (in->line = line + 1; read_line(in, f, &text); in->line++) {
+    reader.file = f;
+    reader.at = reader.size = 0;
+    for (in->line = line + 1; read_line(in, &reader, &text); in->line++) {
         struct peer_entry entry;
         while (text.size > 0 && strchr("\r\t ", text.data[text.size - 1]) != NULL)
             text.size--;
@@ -437,7 +495,8 @@ static void import_file(struct import *in, const char *path)
 
 int verb_import(struct cli *cli, char **arguments, size_t count)
 {
-    static struct import in;
+    static struct batch batches[2];
+    static struct import in = {.filling = &batches[0], .sent = &batches[1]};
     uint8_t secret[HASH_KEY_SIZE];
     in.cli = cli;
     in.files = arguments;

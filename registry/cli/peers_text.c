@@ -1,5 +1,6 @@
 #include "peers_text.h"
 
+#include "../peer_json.h"
 #include "base/attr.h"
 
 #include <jansson.h>
@@ -54,7 +55,7 @@ enum err allowed_ip_parse(struct ip_prefix *out, const char *text, size_t size)
 
 /* JSON lines. */
 
-static enum err read_key(struct peer_entry *out, json_t *object, struct strbuf *why)
+static enum err read_key(struct peer_entry *out, const json_t *object, struct strbuf *why)
 {
     const char *key = json_string_value(json_object_get(object, "key"));
     const char *zone = json_string_value(json_object_get(object, "zone"));
@@ -74,23 +75,14 @@ enum err peer_line_parse(struct peer_entry *out, struct bytes line, struct arena
                          struct strbuf *why)
 {
     struct peer_entry entry = {0};
-    json_error_t trouble;
-    if (line.size > PEER_LINE_MAX_SIZE) {
-        strbuf_add_format(why, "longer than %d bytes", PEER_LINE_MAX_SIZE);
-        return ERR_MALFORMED;
-    }
-    json_t *object =
-        json_loadb((const char *)line.data, line.size, JSON_REJECT_DUPLICATES, &trouble);
-    if (!json_is_object(object)) {
-        strbuf_add_format(why, "not a JSON object%s%s", object == NULL ? ": " : "",
-                          object == NULL ? trouble.text : "");
-        json_decref(object);
-        return ERR_MALFORMED;
-    }
-    enum err error = read_key(&entry, object, why);
-    json_decref(object);
+    json_t *object;
+    enum err error = registry_object_load(&object, line, why);
+    if (error != OK)
+        return error;
+    error = read_key(&entry, object, why);
     if (error == OK)
-        error = registry_peer_parse(&entry.peer, line, arena, why);
+        error = registry_peer_read(&entry.peer, object, arena, why);
+    json_decref(object);
     if (error == OK)
         *out = entry;
     return error;

@@ -311,7 +311,7 @@ static void free_operations(Etcdserverpb__RequestOp **list, size_t count)
     free(list);
 }
 
-static void clear(struct store_txn *txn)
+void store_drop(struct store_txn *txn)
 {
     for (size_t i = 0; i < txn->request.n_compare; i++)
         free(txn->request.compare[i]);
@@ -321,7 +321,7 @@ static void clear(struct store_txn *txn)
     *txn = (struct store_txn){0};
 }
 
-Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn)
+static Etcdserverpb__TxnRequest request_of(const struct store_txn *txn)
 {
     Etcdserverpb__TxnRequest request = ETCDSERVERPB__TXN_REQUEST__INIT;
     request.n_compare = txn->request.n_compare;
@@ -330,16 +330,49 @@ Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn 
     request.success = txn->request.success;
     request.n_failure = txn->request.n_failure;
     request.failure = txn->request.failure;
-    Etcdserverpb__TxnResponse *r =
-        cli_call(cli, "/etcdserverpb.KV/Txn", &request, &etcdserverpb__txn_response__descriptor,
-                 false, CLI_ERROR);
-    clear(txn);
+    return request;
+}
+
+#define TXN_METHOD "/etcdserverpb.KV/Txn"
+
+static Etcdserverpb__TxnResponse *commit(struct cli *cli, struct store_txn *txn, bool may_repeat)
+{
+    Etcdserverpb__TxnRequest request = request_of(txn);
+    Etcdserverpb__TxnResponse *r = cli_call(
+        cli, TXN_METHOD, &request, &etcdserverpb__txn_response__descriptor, may_repeat, CLI_ERROR);
+    store_drop(txn);
     return r;
+}
+
+Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn)
+{
+    return commit(cli, txn, true);
+}
+
+struct grpc_stream *store_commit_start(struct cli *cli, struct store_txn *txn)
+{
+    struct grpc_stream *stream = NULL;
+    Etcdserverpb__TxnRequest request = request_of(txn);
+    enum err error =
+        channel_start(cli->channel, TXN_METHOD, &request.base, cli_deadline(cli), &stream);
+    store_drop(txn);
+    return error == OK ? stream : NULL;
+}
+
+Etcdserverpb__TxnResponse *store_commit_finish(struct cli *cli, struct grpc_stream *stream)
+{
+    ProtobufCMessage *reply = NULL;
+    struct call_status status = {0};
+    bool was_refused;
+    enum err error = channel_finish(cli->channel, stream, &etcdserverpb__txn_response__descriptor,
+                                    cli_deadline(cli), &reply, &status, &was_refused);
+    strbuf_fini(&status.message);
+    return error == OK ? (Etcdserverpb__TxnResponse *)reply : NULL;
 }
 
 bool store_commit(struct cli *cli, struct store_txn *txn)
 {
-    Etcdserverpb__TxnResponse *r = store_commit_reply(cli, txn);
+    Etcdserverpb__TxnResponse *r = commit(cli, txn, false);
     bool succeeded = r->succeeded;
     etcdserverpb__txn_response__free_unpacked(r, NULL);
     return succeeded;

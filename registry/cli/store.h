@@ -57,10 +57,17 @@ void store_put(struct store_txn *txn, const char *key, const char *value);
 /* What is read if an expectation does not hold. */
 void store_else_get(struct store_txn *txn, const char *key);
 void store_delete(struct store_txn *txn, const char *key, bool is_prefix);
+/* Empties a transaction that is not needed. */
+void store_drop(struct store_txn *txn);
 /* Whether the expectations held and all was done. Empties TXN. */
 bool store_commit(struct cli *cli, struct store_txn *txn);
-/* The same; the reply is the caller's, with what the other operations (store_else_get) found. */
+/* The same; the reply is the caller's, with what the other operations (store_else_get) found. If
+ * the answer is lost it is sent again: for what may be done twice. */
 Etcdserverpb__TxnResponse *store_commit_reply(struct cli *cli, struct store_txn *txn);
+/* The same in two halves, for work between them. NULL: it did not get through, or nobody knows
+ * whether it did; nothing is tried again. */
+struct grpc_stream *store_commit_start(struct cli *cli, struct store_txn *txn);
+Etcdserverpb__TxnResponse *store_commit_finish(struct cli *cli, struct grpc_stream *stream);
 
 char *store_peer_key(const char *zone, const uint8_t key[static KEY_SIZE]);
 char *store_zone_key(const char *zone);

@@ -54,8 +54,7 @@ static ProtobufCBinaryData data(const char *text)
     return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
 }
 
-static Etcdserverpb__ResponseHeader header =
-    PROTOBUF_C_MESSAGE_INIT(&etcdserverpb__response_header__descriptor);
+static Etcdserverpb__ResponseHeader header;
 static Mvccpb__KeyValue kv;
 
 static int set_up(void **state)
@@ -273,7 +272,8 @@ static void tables_are_as_wide_as_their_cells(void **state)
                    "| w\xc3\xb6rter |          x |\n+--------+------------+\n");
     capture();
     output_columns(cells, 2, 2);
-    expect_printed("a       long title\nw\xc3\xb6rter  x\n");
+    output_columns((const char *[]){"title", "empty", "a", ""}, 2, 2);
+    expect_printed("a       long title\nw\xc3\xb6rter  x\ntitle  empty\na\n");
 }
 
 static void sizes_are_humanize(void **state)
@@ -299,7 +299,7 @@ static void gos_quotes_and_json_strings(void **state)
     go_quote(&out, bytes_of("a\"\\\n\0\x7f\xc3\xa9\xff\xe2\x80\x8b", 12));
     assert_string_equal(strbuf_str(&out), "\"a\\\"\\\\\\n\\x00\\x7f\xc3\xa9\\xff\\u200b\"");
     strbuf_clear(&out);
-    go_json_string(&out, bytes_of("<&>\"\\\t\x01\xff\xe2\x80\xa8", 12));
+    go_json_string(&out, bytes_of("<&>\"\\\t\x01\xff\xe2\x80\xa8", 11));
     assert_string_equal(strbuf_str(&out),
                         "\"\\u003c\\u0026\\u003e\\\"\\\\\\t\\u0001\\ufffd\\u2028\"");
     strbuf_clear(&out);

@@ -120,17 +120,17 @@ static void a_line_is_written_as_it_was_read(void **state)
 static void a_bad_line_says_which_field(void **state)
 {
     static const char *const bad[][2] = {
-        {"", "not a JSON object"},
-        {"[]", "not a JSON object"},
+        {"", "value: no JSON"},
+        {"[]", "value: is no JSON object"},
         {"{\"key\":1}", "key: "},
         {"{\"name\":\"a\"}", "key: "},
-        {"{\"key\":\"" BASE64 "\",\"key\":\"" BASE64 "\"}", "not a JSON object: duplicate"},
+        {"{\"key\":\"" BASE64 "\",\"key\":\"" BASE64 "\"}", "value: no JSON: line 1 column"},
         {"{\"key\":\"" BASE64 "\",\"zone\":7}", "zone: "},
         {"{\"key\":\"" BASE64 "\",\"zone\":\"a/b\"}", "zone: "},
         {"{\"key\":\"" BASE64 "\",\"name\":\"a_b\"}", "name"},
         {"{\"key\":\"" BASE64 "\",\"allowed_ips\":[\"x\"]}", "allowed_ips"},
         {"{\"key\":\"" BASE64 "\",\"endpoint\":\"host:5\"}", "endpoint"},
-        {"{\"key\":\"" BASE64 "\"} x", "not a JSON object"},
+        {"{\"key\":\"" BASE64 "\"} x", "value: no JSON"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
