@@ -72,7 +72,7 @@ bool state_get(const struct state *s, struct bytes key, struct kv *out)
     return true;
 }
 
-bool state_version_before(const struct state *s, struct bytes key, int64_t main, int64_t sub,
+bool state_version_before(const struct state *s, struct bytes key, int64_t main,
                           int64_t *before_main, int64_t *before_sub)
 {
     const void *entry = tree_find(&s->items, key);
@@ -81,13 +81,7 @@ bool state_version_before(const struct state *s, struct bytes key, int64_t main,
     if (entry == NULL || main <= s->compacted)
         return false;
     item_read(entry, &item);
-    size_t before = item_versions_until(&item, main);
-    while (before > 0) {
-        struct place p = item_version(&item, before - 1);
-        if (place_main(p) < main || place_sub(p) < sub)
-            break;
-        before--;
-    }
+    size_t before = item_versions_until(&item, main - 1);
     if (before == 0 || place_deleted(item_version(&item, before - 1)))
         return false;
     *before_main = place_main(item_version(&item, before - 1));

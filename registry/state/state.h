@@ -146,8 +146,9 @@ enum err state_range(const struct state *s, const struct kv_range_request *reque
                      struct kv_range_response *out, enum verdict *verdict) MUST_CHECK;
 /* The newest version of KEY; false if there is none. Borrowed until the state changes. */
 bool state_get(const struct state *s, struct bytes key, struct kv *out);
-/* The place of KEY's version just before (MAIN, SUB); false if it had none or it is compacted. */
-bool state_version_before(const struct state *s, struct bytes key, int64_t main, int64_t sub,
+/* The place of KEY's newest version before revision MAIN; false if it had none or it is compacted.
+ */
+bool state_version_before(const struct state *s, struct bytes key, int64_t main,
                           int64_t *before_main, int64_t *before_sub);
 
 bool state_lease(const struct state *s, int64_t id, int64_t *ttl_s);

@@ -403,6 +403,27 @@ static bool reserve(void **items, size_t item_size, size_t count, size_t *capaci
     return true;
 }
 
+/* What a watch tells as the previous value is the one before the revision (etcd reads it there),
+ * not the one that the same transaction had put before. */
+static void look_before_revision(const struct watch_hub *h, struct pending *p)
+{
+    if (!p->event.has_prev || p->event.prev.mod_revision != p->main)
+        return;
+    /* The transaction's first change of the key has it. */
+    for (const struct pending *first = h->pending; first < p; first++) {
+        if (!bytes_equal(first->event.kv.key, p->event.kv.key))
+            continue;
+        p->event.has_prev = first->event.has_prev;
+        p->event.prev = first->event.prev;
+        return;
+    }
+}
+
+static bool is_create(const struct pending *p)
+{
+    return p->event.type == KV_EVENT_PUT && p->event.kv.create_revision == p->main;
+}
+
 static bool pending_add(struct watch_hub *h, const struct state_record *record)
 {
     void *items = h->pending;
@@ -417,7 +438,9 @@ static bool pending_add(struct watch_hub *h, const struct state_record *record)
         .main = record->revision.main,
         .sub = record->revision.sub,
     };
-    h->pending[h->pending_count - 1].event.kv.mod_revision = record->revision.main;
+    struct pending *added = &h->pending[h->pending_count - 1];
+    added->event.kv.mod_revision = record->revision.main;
+    look_before_revision(h, added);
     return true;
 }
 
@@ -646,8 +669,8 @@ static enum err fetch_prev(struct step *s, const struct state_source *source, st
 {
     int64_t main, sub;
     p->event.has_prev = false;
-    if (!p->wants_prev ||
-        !state_version_before(s->h->state, p->event.kv.key, p->main, p->sub, &main, &sub))
+    if (!p->wants_prev || is_create(p) ||
+        !state_version_before(s->h->state, p->event.kv.key, p->main, &main, &sub))
         return OK;
     enum err error = source->read(source->context, main, sub, s->arena, &p->event.prev);
     if (error != OK)

@@ -85,13 +85,29 @@ func compare(s scenario, reference, tested []note, rules []*rule) (found []strin
 			b = tested[i]
 		}
 		if a != b && !allowed(rules, s.name, a, b) {
-			found = append(found, fmt.Sprintf("%s\n  etcd: %s\n  ours: %s", a.step, shortened(a.text), shortened(b.text)))
+			from := sameLines(a.text, b.text)
+			found = append(found, fmt.Sprintf("%s\n  etcd: %s\n  ours: %s", a.step, shortened(a.text[from:]), shortened(b.text[from:])))
 			if a.step != b.step {
 				return append(found, "  ours was at: "+b.step)
 			}
 		}
 	}
 	return found
+}
+
+// sameLines is the size of the lines that long texts have in common before they differ, but for the last of them.
+func sameLines(a, b string) int {
+	const long = 1000
+	if len(a) < long || len(b) < long {
+		return 0
+	}
+	last, from := 0, 0
+	for i := 0; i < min(len(a), len(b)) && a[i] == b[i]; i++ {
+		if a[i] == '\n' {
+			last, from = i+1, last
+		}
+	}
+	return from
 }
 
 func shortened(text string) string {

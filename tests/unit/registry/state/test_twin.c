@@ -375,7 +375,9 @@ static void check_event(const struct watching *w, const struct kv_event *event, 
     const struct twin_row *row = &t->rows[row_index];
     assert_int_equal(event->type, row->is_delete ? KV_EVENT_DELETE : KV_EVENT_PUT);
     check_kv(&event->kv, &row->kv);
-    const struct twin_row *before = twin_row_at(t, row->kv.key, INT64_MAX, row_index);
+    const struct twin_row *before = twin_row_at(t, row->kv.key, row->main - 1, row_index);
+    if (!row->is_delete && row->kv.create_revision == row->main)
+        before = NULL;
     if (!w->request.prev_kv || before == NULL)
         assert_false(event->has_prev);
     else if (event->has_prev)

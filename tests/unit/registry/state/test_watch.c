@@ -211,6 +211,25 @@ static void prev_kv_is_the_value_just_before(void **state)
     assert_string_equal(told(&late), "[5: +a@2 +a@3(1) -a@4(2) +a@5]");
 }
 
+static void prev_kv_is_the_value_before_the_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct consumer live = {0}, late = {0};
+    put(f, "a", "1");
+    watch(f, &live, (struct watch_request){ALL, .prev_kv = true});
+    struct kv_op puts[] = {op_put("a", "2"), op_put("b", "2")}, del = op_del("a", "c");
+    /* Two lists side by side: one alone must not put and delete a key. */
+    struct kv_op ops[] = {op_txn((struct kv_txn_request){.success = puts, .success_count = 2}),
+                          op_txn((struct kv_txn_request){.success = &del, .success_count = 1})};
+    struct kv_txn_request both = {.success = ops, .success_count = 2};
+    assert_int_equal(txn(f, both), VERDICT_OK);
+    static const char expected[] = "[3: +a@3(1) +b@3 -a@3(1) -b@3]";
+    assert_string_equal(told(&live), expected);
+    watch(f, &late, (struct watch_request){ALL, .prev_kv = true, .start_revision = 3});
+    catch_up(f);
+    assert_string_equal(told(&late), expected);
+}
+
 static void prev_kv_is_absent_when_compacted(void **state)
 {
     struct fixture *f = *state;
@@ -516,6 +535,7 @@ int main(void)
         TEST(a_future_start_that_refuses_is_not_given_older_events),
         TEST(events_of_one_revision_come_in_one_batch_in_order),
         TEST(prev_kv_is_the_value_just_before),
+        TEST(prev_kv_is_the_value_before_the_transaction),
         TEST(prev_kv_is_absent_when_compacted),
         TEST(filters_leave_events_out_and_empty_batches_unsent),
         TEST(a_start_below_the_compacted_revision_is_cancelled_and_others_live_on),
