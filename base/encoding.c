@@ -1,5 +1,6 @@
 #include "base/encoding.h"
 
+#include <endian.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -9,26 +10,6 @@ static char base32_char(uint32_t value)
 
     return (char)(((value + 'a') & ~digit) | ((value - 26 + '2') & digit));
 }
-
-/* The value of each octet as a base32 character, either case; BASE32_BAD for the others. Base32 is
- * for public keys in domain names: a table, not constant time. */
-enum {
-    BASE32_BAD = 0x80
-};
-#define BAD8                                                                                       \
-    BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD
-#define BAD32 BAD8, BAD8, BAD8, BAD8
-#define LETTERS                                                                                    \
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25
-static const uint8_t base32_values[256] = {
-    BAD32,      BAD8,       BAD8,       BASE32_BAD, BASE32_BAD, 26,         27,         28,
-    29,         30,         31,         BAD8,       BASE32_BAD, LETTERS,    BASE32_BAD, BASE32_BAD,
-    BASE32_BAD, BASE32_BAD, BASE32_BAD, BASE32_BAD, LETTERS,    BASE32_BAD, BASE32_BAD, BASE32_BAD,
-    BASE32_BAD, BASE32_BAD, BAD32,      BAD32,      BAD32,      BAD32,
-};
-#undef LETTERS
-#undef BAD32
-#undef BAD8
 
 void key_to_base32(char out[static KEY_BASE32_SIZE], const uint8_t key[static KEY_SIZE])
 {
@@ -45,6 +26,31 @@ void key_to_base32(char out[static KEY_BASE32_SIZE], const uint8_t key[static KE
     memcpy(at, "====", KEY_BASE32_SIZE - KEY_BASE32_UNPADDED_SIZE);
 }
 
+/* Base32 is for public keys in domain names, either case: it need not hide what it reads.
+ *
+ * Eight characters at once, one in each octet of a word: 40 bits, and what is not zero in BAD if
+ * one of them is no digit of base32. No octet's sum below reaches 256, so none touches the next. */
+static uint64_t base32_group(const char text[static 8], uint64_t *bad)
+{
+    const uint64_t ones = 0x0101010101010101, top = 0x80 * ones;
+    uint64_t word;
+
+    memcpy(&word, text, sizeof(word));
+    word = le64toh(word);
+    uint64_t c = word & ~top;
+    uint64_t letters = (c >> 6 & ones) * 0xff; /* octets of 64 and above */
+    uint64_t low = c & 0x1f * ones;            /* of a letter, its place in the alphabet from 1 */
+    uint64_t is_letter = (low + 0x7f * ones) & ~(low + (0x7f - 26) * ones);
+    uint64_t is_digit = (c + (0x80 - '2') * ones) & ~(c + (0x7f - '7') * ones);
+    *bad |= (((is_letter & letters) | (is_digit & ~letters)) & top) ^ top;
+    *bad |= word & top;
+    uint64_t values = ((low - ones) & letters) | ((c - ('2' - 26) * ones) & ~letters);
+    /* Neighbours join, the first one above: 4 x 10, 2 x 20, 40 bits. */
+    values = (values & 0x00ff00ff00ff00ff) << 5 | (values >> 8 & 0x00ff00ff00ff00ff);
+    values = (values & 0x0000ffff0000ffff) << 10 | (values >> 16 & 0x0000ffff0000ffff);
+    return (values & 0xffffffff) << 20 | values >> 32;
+}
+
 enum err key_from_base32(uint8_t key[static KEY_SIZE], const char *text, size_t size)
 {
     enum {
@@ -53,7 +59,7 @@ enum err key_from_base32(uint8_t key[static KEY_SIZE], const char *text, size_t 
         GROUPS = 6
     };
     uint8_t bytes[KEY_SIZE];
-    uint8_t seen = 0;
+    uint64_t bad = 0;
 
     if (size == KEY_BASE32_SIZE) {
         if (memcmp(text + KEY_BASE32_UNPADDED_SIZE, "====", 4) != 0)
@@ -61,27 +67,17 @@ enum err key_from_base32(uint8_t key[static KEY_SIZE], const char *text, size_t 
     } else if (size != KEY_BASE32_UNPADDED_SIZE) {
         return ERR_MALFORMED;
     }
-    uint8_t *out = bytes;
     for (size_t g = 0; g < GROUPS; g++) {
-        uint64_t bits = 0;
-        for (size_t i = 0; i < GROUP_CHARS; i++) {
-            uint8_t value = base32_values[(uint8_t)text[g * GROUP_CHARS + i]];
-            seen |= value;
-            bits = bits << 5 | value;
-        }
-        for (size_t i = 0; i < GROUP_BYTES; i++)
-            *out++ = (uint8_t)(bits >> (8 * (GROUP_BYTES - 1 - i)));
+        uint64_t bits = htobe64(base32_group(text + g * GROUP_CHARS, &bad) << 24);
+        memcpy(bytes + g * GROUP_BYTES, &bits, GROUP_BYTES);
     }
     /* What is left is 4 characters: two octets, and four bits that must be zero. */
-    uint32_t bits = 0;
-    for (size_t i = GROUPS * GROUP_CHARS; i < KEY_BASE32_UNPADDED_SIZE; i++) {
-        uint8_t value = base32_values[(uint8_t)text[i]];
-        seen |= value;
-        bits = bits << 5 | value;
-    }
-    *out++ = (uint8_t)(bits >> 12);
-    *out++ = (uint8_t)(bits >> 4);
-    if ((seen & BASE32_BAD) != 0 || (bits & 0xf) != 0)
+    char last[GROUP_CHARS] = "aaaaaaaa";
+    memcpy(last, text + GROUPS * GROUP_CHARS, KEY_BASE32_UNPADDED_SIZE - GROUPS * GROUP_CHARS);
+    uint64_t bits = base32_group(last, &bad);
+    bytes[KEY_SIZE - 2] = (uint8_t)(bits >> 32);
+    bytes[KEY_SIZE - 1] = (uint8_t)(bits >> 24);
+    if (bad != 0 || (bits >> 20 & 0xf) != 0)
         return ERR_MALFORMED;
     memcpy(key, bytes, KEY_SIZE);
     return OK;
