@@ -22,12 +22,13 @@ struct flag zone_delete_flags[] = {
     {0},
 };
 
-static Etcdserverpb__RangeResponse *first_keys(struct cli *cli, const char *prefix, int64_t limit,
-                                               bool only_count)
+static Etcdserverpb__RangeResponse *keys_from(struct cli *cli, ProtobufCBinaryData from,
+                                              ProtobufCBinaryData end, int64_t limit,
+                                              bool only_count)
 {
     Etcdserverpb__RangeRequest request = ETCDSERVERPB__RANGE_REQUEST__INIT;
-    request.key = cli_bytes(prefix);
-    request.range_end = prefix_end(request.key);
+    request.key = from;
+    request.range_end = end;
     request.limit = limit;
     request.keys_only = true;
     request.count_only = only_count;
@@ -37,17 +38,19 @@ static Etcdserverpb__RangeResponse *first_keys(struct cli *cli, const char *pref
 
 static int64_t count_keys(struct cli *cli, const char *prefix)
 {
-    Etcdserverpb__RangeResponse *r = first_keys(cli, prefix, 0, true);
+    ProtobufCBinaryData from = cli_bytes(prefix);
+    Etcdserverpb__RangeResponse *r = keys_from(cli, from, prefix_end(from), 0, true);
     int64_t count = r->count;
     etcdserverpb__range_response__free_unpacked(r, NULL);
     return count;
 }
 
-/* At most STEP of the keys under PREFIX; how many were deleted. */
-static int64_t delete_some(struct cli *cli, const char *prefix)
+/* At most STEP of the keys from *FROM to END; how many were deleted. *FROM moves behind them: what
+ * was deleted must not be gone through again. */
+static int64_t delete_some(struct cli *cli, ProtobufCBinaryData *from, ProtobufCBinaryData end)
 {
     Etcdserverpb__DeleteRangeRequest request = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
-    Etcdserverpb__RangeResponse *keys = first_keys(cli, prefix, STEP, false);
+    Etcdserverpb__RangeResponse *keys = keys_from(cli, *from, end, STEP, false);
     if (keys->n_kvs == 0) {
         etcdserverpb__range_response__free_unpacked(keys, NULL);
         return 0;
@@ -55,7 +58,7 @@ static int64_t delete_some(struct cli *cli, const char *prefix)
     const ProtobufCBinaryData *last = &keys->kvs[keys->n_kvs - 1]->key;
     uint8_t *behind = cli_memory(calloc(1, last->len + 1)); /* the key right behind the last */
     memcpy(behind, last->data, last->len);
-    request.key = cli_bytes(prefix);
+    request.key = *from;
     request.range_end = (ProtobufCBinaryData){.len = last->len + 1, .data = behind};
     Etcdserverpb__DeleteRangeResponse *r =
         cli_call(cli, "/etcdserverpb.KV/DeleteRange", &request,
@@ -63,14 +66,15 @@ static int64_t delete_some(struct cli *cli, const char *prefix)
     int64_t deleted = r->deleted;
     etcdserverpb__delete_range_response__free_unpacked(r, NULL);
     etcdserverpb__range_response__free_unpacked(keys, NULL);
-    free(behind);
+    *from = request.range_end; /* some bytes a step stay to the end of the run */
     return deleted;
 }
 
 static void delete_below(struct cli *cli, const char *prefix)
 {
+    ProtobufCBinaryData from = cli_bytes(prefix), end = prefix_end(from);
     int64_t total = count_keys(cli, prefix), done = 0, deleted;
-    for (int64_t step = 1; (deleted = delete_some(cli, prefix)) > 0; step++) {
+    for (int64_t step = 1; (deleted = delete_some(cli, &from, end)) > 0; step++) {
         done += deleted;
         if (step % PROGRESS_EVERY == 0)
             fprintf(stderr, "%" PRId64 " of %" PRId64 " keys deleted\n", done,
