@@ -27,7 +27,8 @@ enum err directive_warren_setup(struct setup *s);
 enum err directive_wgsd_setup(struct setup *s);
 enum err directive_whoami_setup(struct setup *s);
 
-/* All names CoreDNS (with wgsd) knows, in order, and `warren` behind wgsd. `setup` is NULL for those we do not have yet. */
+/* All names CoreDNS (with wgsd) knows, in order, and `warren` behind wgsd. `setup` is NULL for
+ * those we do not have yet. */
 extern const struct directive directives[];
 extern const size_t directive_count;
 

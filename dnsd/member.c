@@ -130,6 +130,11 @@ static const struct {
     {"log-outputs", "log lines go to standard output"},
 };
 
+static const char **field_of(struct member_options *options, size_t offset)
+{
+    return (const char **)(void *)((char *)options + offset);
+}
+
 bool member_flag_find(struct member_options *options, const char *name, size_t size,
                       struct member_flag *out)
 {
@@ -139,7 +144,7 @@ bool member_flag_find(struct member_options *options, const char *name, size_t s
             continue;
         *out = (struct member_flag){
             .name = row->name,
-            .value = (const char **)((char *)options + row->offset),
+            .value = field_of(options, row->offset),
             .default_text = row->default_text,
             .help = row->help,
         };
@@ -176,7 +181,7 @@ static const char *from_environment(const char *flag)
 enum err member_options_from_environment(struct member_options *options, struct strbuf *error)
 {
     for (size_t i = 0; i < ARRAY_COUNT(flag_rows); i++) {
-        const char **value = (const char **)((char *)options + flag_rows[i].offset);
+        const char **value = field_of(options, flag_rows[i].offset);
         if (*value == NULL)
             *value = from_environment(flag_rows[i].name);
     }
@@ -192,8 +197,9 @@ enum err member_options_from_environment(struct member_options *options, struct 
 
 bool member_options_given(const struct member_options *options)
 {
+    struct member_options given = *options;
     for (size_t i = 0; i < ARRAY_COUNT(flag_rows); i++)
-        if (*(const char *const *)((const char *)options + flag_rows[i].offset) != NULL)
+        if (*field_of(&given, flag_rows[i].offset) != NULL)
             return true;
     return false;
 }

@@ -100,9 +100,9 @@ struct journal_effect {
 
 enum journal_health {
     JOURNAL_OK,
-    JOURNAL_LOW,  /* free space is below the floor: still writes, the owner should refuse clients.
-                   * Looked at each second, and behind each MiB that was written */
-    JOURNAL_FULL, /* the disk refused a transaction; it is being retried */
+    JOURNAL_LOW,    /* free space is below the floor: still writes, the owner should refuse clients.
+                     * Looked at each second, and behind each MiB that was written */
+    JOURNAL_FULL,   /* the disk refused a transaction; it is being retried */
     JOURNAL_HALTED, /* an I/O error: nothing is written until a restart */
 };
 

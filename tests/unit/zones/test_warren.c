@@ -913,8 +913,8 @@ static void listeners_hear_which_peers_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        #define WITH_EXAMPLE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-            WITH_EXAMPLE(srv_answers_as_wgsd_with_the_address_before_the_txt),
+#define WITH_EXAMPLE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+        WITH_EXAMPLE(srv_answers_as_wgsd_with_the_address_before_the_txt),
         WITH_EXAMPLE(unpadded_key_answers_under_the_name_asked),
         WITH_EXAMPLE(upper_case_is_the_same_name),
         WITH_EXAMPLE(misspelt_keys_do_not_exist),
