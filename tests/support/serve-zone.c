@@ -134,7 +134,7 @@ int main(int argc, char **argv)
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof sa;
     struct dns_name_buf name;
-    struct zones_warren *z;
+    struct zones_warren *z = NULL;
     require(argc == 3, "usage: serve-zone ZONE DUMP");
     require(dns_name_from_text(&name, argv[1], strlen(argv[1])) == OK &&
                 zones_warren_create(&z, dns_name_of(&name), hash_key) == OK,

@@ -127,6 +127,9 @@ static void model_change(struct model *m, const struct wgctl_peer_change *change
         model_add_ip(p, &change->allowed_ips[i]);
 }
 
+/* libmnl's loops over attributes cast const away, which clang sees. */
+#pragma GCC diagnostic ignored "-Wcast-qual"
+
 /* --- What the kernel does with a SET. --- */
 
 static void apply_ip_attributes(struct model_peer *p, const struct nlattr *list)
