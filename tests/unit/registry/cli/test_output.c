@@ -14,10 +14,10 @@
 #include <cmocka.h>
 
 /* What is printed lives to the end of the run (cli.h). */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
 {
-    return "detect_leaks=0";
+    return 1;
 }
 
 static int saved_stdout;
