@@ -122,26 +122,6 @@ const char *process_source_name(const struct process *p)
 
 /* --- the registry ----------------------------------------------------------------------------- */
 
-/* Whether a block of the Corefile uses the registry. A Corefile with errors does not: loading it
- * will say what is wrong. */
-static bool needs_member(const struct process *p, const char *text, size_t size)
-{
-    static const char *const directives_with_store[] = {"warren"};
-    struct core_file file;
-    struct strbuf ignored = STRBUF_EMPTY;
-    bool found = false;
-    if (core_file_parse(&file, p->name, text, size, directive_is_known, &ignored) == OK) {
-        for (size_t b = 0; b < file.block_count; b++)
-            for (size_t d = 0; d < file.blocks[b].directive_count; d++)
-                for (size_t i = 0; i < ARRAY_COUNT(directives_with_store); i++)
-                    found = found || strcmp(file.blocks[b].directives[d].name,
-                                            directives_with_store[i]) == 0;
-        core_file_fini(&file);
-    }
-    strbuf_fini(&ignored);
-    return found;
-}
-
 static enum err open_member(struct process *p, struct strbuf *error)
 {
     if (p->member != NULL)
@@ -152,6 +132,11 @@ static enum err open_member(struct process *p, struct strbuf *error)
         p->dnsd.data_dir = member_data_dir(&p->options->member);
     }
     return e;
+}
+
+enum err process_need_store(struct process *p, struct strbuf *error)
+{
+    return open_member(p, error);
 }
 
 static void close_member(struct process *p)
@@ -175,8 +160,6 @@ static enum err restart(struct process *p, const char *text, size_t size, struct
     enum err e = copy.failed ? ERR_NO_MEMORY : OK;
     if (e != OK)
         strbuf_add_str(error, err_text(e));
-    if (e == OK && needs_member(p, text, size))
-        e = open_member(p, error);
     if (e == OK)
         e = instance_load(&next, &p->dnsd, p->name, text, size, p->instance, error);
     if (e == OK) {
@@ -495,13 +478,12 @@ static void print(struct strbuf *text)
     strbuf_clear(text);
 }
 
-/* The registry, where one is wanted, is there before the directives that use it. */
+/* The registry that the command line wants. One that only a directive wants is opened by it. */
 static enum err start_member(struct process *p, struct strbuf *error)
 {
     bool is_default_text = p->text.size == 0 && p->path == NULL;
-    bool is_wanted = member_options_given(&p->options->member) ||
-                     (p->options->is_bare && is_default_text) ||
-                     needs_member(p, strbuf_str(&p->text), p->text.size);
+    bool is_wanted =
+        member_options_given(&p->options->member) || (p->options->is_bare && is_default_text);
     p->has_dns = !is_wanted || !is_default_text || p->options->has_default_port;
     return is_wanted ? open_member(p, error) : OK;
 }

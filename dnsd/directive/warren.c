@@ -11,6 +11,7 @@
 #include "dnsd/directive/value.h"
 #include "dnsd/directives.h"
 #include "dnsd/gotext.h"
+#include "dnsd/process.h"
 #include "dnsd/query.h"
 #include "dnsd/zone_devices.h"
 #include "dnsd/zone_feed.h"
@@ -283,14 +284,18 @@ static enum err parse_zone(struct setup *s, struct warren *w, struct strbuf *why
 static enum err parse(struct setup *s, struct warren *w, struct strbuf *why)
 {
     enum err e = OK;
-    if (instance_dnsd(s->instance)->store == NULL) {
+    struct dnsd *dnsd = instance_dnsd(s->instance);
+    if (dnsd->store == NULL && dnsd->process != NULL)
+        e = process_need_store(dnsd->process, why);
+    if (e == OK && dnsd->store == NULL) {
         strbuf_add_str(why, "no registry runs in this process");
-        return ERR_INVALID;
+        e = ERR_INVALID;
     }
+    w->store = dnsd->store;
     while (e == OK && core_next(&s->cursor))
         e = parse_zone(s, w, why);
     for (size_t i = 0; e == OK && i < w->zone_count; i++)
-        e = start_devices(&w->zones[i], instance_dnsd(s->instance));
+        e = start_devices(&w->zones[i], dnsd);
     return e;
 }
 
@@ -302,7 +307,6 @@ enum err directive_warren_setup(struct setup *s)
         return setup_fail(s, name, ERR_NO_MEMORY, &why);
     w->handler = (struct handler){
         .name = name, .serve = serve, .destroy = destroy, .ready = is_ready, .ready_may_end = true};
-    w->store = instance_dnsd(s->instance)->store;
     enum err e = parse(s, w, &why);
     if (e != OK) {
         destroy(&w->handler);
