@@ -18,8 +18,8 @@ static void stage(struct store *s, const struct journal_effect *effects, size_t 
 {
     if (s->stage_error != OK)
         return;
-    s->stage_error = in_apply ? journal_stage(s->journal, s->applying_index, effects, count)
-                              : node_stage_more(s->node, effects, count);
+    s->stage_error =
+        in_apply ? node_stage(s->node, effects, count) : node_stage_more(s->node, effects, count);
 }
 
 static void stage_row(struct store *s, enum journal_table table, int64_t a, int64_t b,
@@ -236,14 +236,13 @@ static void answer_pending(struct store *s, struct pending *p, const struct stat
     free(p);
 }
 
-static enum err apply(void *context, uint64_t index, uint64_t term, struct bytes command,
+static enum err apply(void *context, uint64_t index UNUSED, uint64_t term, struct bytes command,
                       void *proposal)
 {
     struct store *s = context;
     struct pending *p = proposal;
     assert(!s->is_applying);
     s->is_applying = true;
-    s->applying_index = index;
     s->term = term;
     arena_reset(&s->apply_arena);
     struct state_sink sink = {.record = on_record, .context = s};

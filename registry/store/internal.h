@@ -86,7 +86,6 @@ struct store {
     unsigned read_depth;
     struct strbuf command; /* the encoding of the proposal under way */
     bool is_applying;
-    uint64_t applying_index;
     uint64_t term;           /* for the headers of answers */
     int64_t loading_meta[2]; /* the meta rows, until they make a record */
     enum err stage_error; /* sticky: the journal could not take an effect of the present command */
