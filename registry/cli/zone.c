@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int64_t ttl = -1, refresh = -1, retry = -1, expire = -1, minimum = -1;
+#define NOT_GIVEN INT64_MIN
+
+static int64_t ttl = NOT_GIVEN, refresh = NOT_GIVEN, retry = NOT_GIVEN, expire = NOT_GIVEN,
+               minimum = NOT_GIVEN;
 static const char *mname, *rname;
 static struct flag_list ns;
 
@@ -20,9 +23,10 @@ struct flag zone_flags[] = {
     {"ttl", 0, FLAG_INT64, &ttl, "TTL of the zone's records in seconds", false},
     {0},
 };
+
 static void set_seconds(uint32_t *out, int64_t value, const char *what)
 {
-    if (value == -1)
+    if (value == NOT_GIVEN)
         return;
     if (value < 0 || value > INT32_MAX)
         cli_exit(CLI_BAD_ARGUMENTS, "--%s: not between 0 and 2147483647 seconds", what);
