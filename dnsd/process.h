@@ -37,8 +37,9 @@ int process_run(const struct process_options *options);
  * ERROR gets Go's text, such as "open Corefile: no such file or directory". Any thread. */
 enum err process_read_source(struct process *p, struct strbuf *text,
                              struct strbuf *error) MUST_CHECK;
-/* Opens the registry member, unless it is open: for the setup of a directive that needs dnsd->store.
- * It stays open to the end of the process. ERROR gets lines for a user. Main thread. */
+/* Opens the registry member, unless it is open: for the setup of a directive that needs
+ * dnsd->store. It stays open to the end of the process. ERROR gets lines for a user. Main thread.
+ */
 enum err process_need_store(struct process *p, struct strbuf *error) MUST_CHECK;
 /* What messages call that file. */
 const char *process_source_name(const struct process *p);
