@@ -86,24 +86,38 @@ static void describe_database(const struct writer *w, struct mark *out)
     out->state_sum = tables_state_sum(&w->state);
 }
 
-/* After a commit: says that it is durable. Synced where the WAL begins to hold what the database
- * does not. */
-static enum err note_commit(struct writer *w)
+static enum err write_mark(struct writer *w, bool sync)
 {
     struct mark next = w->marked;
-    enum err e = read_salts(w, next.salts);
+    enum err e = w->knows_salts ? OK : read_salts(w, next.salts);
     if (e != OK)
         return e;
     next.frame_count = w->wal_frames;
     next.has_wal = true;
     describe_database(w, &next);
-    bool sync = !w->marked.has_wal;
     e = mark_write(w->mark, &next, sync);
-    if (e == ERR_NO_SPACE && !sync)
-        return OK; /* an old mark says less, not more */
-    if (e == OK)
+    if (e == OK) {
         w->marked = next;
+        w->knows_salts = true;
+    }
     return e;
+}
+
+/* After a commit: says that it is durable. At once and synced where the WAL begins to hold what the
+ * database does not; else nobody waits for it: an old mark says less, not more. */
+static enum err note_commit(struct writer *w)
+{
+    w->owes_mark = w->marked.has_wal;
+    return w->owes_mark ? OK : write_mark(w, true);
+}
+
+static enum err pay_mark(struct writer *w)
+{
+    if (!w->owes_mark)
+        return OK;
+    w->owes_mark = false;
+    enum err e = write_mark(w, false);
+    return e == ERR_NO_SPACE ? OK : e;
 }
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
@@ -112,6 +126,7 @@ static enum err checkpoint(struct writer *w, int mode, bool *is_complete)
 {
     int in_log = 0;
     int copied = 0;
+    w->knows_salts = false;
     int code = sqlite3_wal_checkpoint_v2(w->tables.db, "main", mode, &in_log, &copied);
     *is_complete = code == SQLITE_OK && in_log == copied;
     if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY)
@@ -155,13 +170,20 @@ static enum err empty_old_wal(struct writer *w)
     return e;
 }
 
-/* Bounds the WAL, after the job is answered. */
-static void bound_wal(struct writer *w)
+/* What nobody waits for, after the job is answered: its mark, and a WAL that does not grow. */
+static void tidy(struct writer *w)
 {
-    if (w->wal_frames < WRITER_CHECKPOINT_FRAMES || atomic_load(&w->is_halted))
+    if (atomic_load(&w->is_halted))
+        return;
+    enum err e = pay_mark(w);
+    if (e != OK) {
+        halt(w, e);
+        return;
+    }
+    if (w->wal_frames < WRITER_CHECKPOINT_FRAMES)
         return;
     bool is_complete;
-    enum err e = checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, &is_complete);
+    e = checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, &is_complete);
     if (e == ERR_NO_SPACE) {
         folder_release_reserve(w->folder);
         set_full(w, true);
@@ -373,7 +395,7 @@ static void *writer_main(void *argument)
         pthread_mutex_unlock(&w->lock);
         pthread_cond_signal(&w->done); /* unlocked: who wakes up does not meet the lock */
         (void)uv_async_send(w->wake_loop);
-        bound_wal(w);
+        tidy(w);
     }
     return NULL;
 }

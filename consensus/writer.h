@@ -51,8 +51,10 @@ struct writer {
     struct mark_file *mark;
     struct mark marked;
     uint64_t wal_frames; /* after the last commit */
+    bool knows_salts;    /* `marked` has those of the WAL: no checkpoint let it begin anew since */
     bool has_old_wal;    /* there was no space to empty the last run's: before all else */
     bool committed;      /* the running job's transaction is; its mark may not be */
+    bool owes_mark;      /* it is written once the job is answered */
 
     atomic_bool is_full;
     atomic_bool is_halted;
