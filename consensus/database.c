@@ -1,5 +1,7 @@
 #include "database.h"
 
+#include "wal_gather.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -280,6 +282,8 @@ enum err database_open(struct tables *out, const struct folder *f, const char *v
 {
     int flags = use == DATABASE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     struct tables t;
+    if (use == DATABASE_WRITE)
+        vfs = wal_gather_over(vfs);
     enum err e = open_tables(&t, f->database, vfs, flags);
     if (e == OK && use == DATABASE_CHECK)
         database_keep_wal(&t);

@@ -13,7 +13,8 @@
 #include <cmocka.h>
 
 enum {
-    SCRIPT_BATCHES = 40,
+    SCRIPT_BATCHES = 60,
+    TEARS = 3, /* of each cut: a transaction's frames are one write */
     RANDOM_WORKLOADS = 4,
     RANDOM_CUTS = 60,
     GOES_ON_EVERY = 5, /* images that are written to, too */
@@ -103,7 +104,8 @@ static void after_each_write_of_a_script(void **state)
     for (size_t i = 0; i <= count; i++) {
         cut_behind(i, CUT_KEEPS_NOTHING, 0, 0);
         cut_behind(i, CUT_KEEPS_ALL, 0, 0);
-        cut_behind(i, CUT_TEARS, i, 0);
+        for (uint64_t k = 0; k < TEARS; k++)
+            cut_behind(i, CUT_TEARS, i * TEARS + k, 0);
     }
     fixture_fini(&f);
 }
