@@ -4,7 +4,7 @@
 
 const char *message_type_text(enum message_type type)
 {
-    static const char *const texts[] = {
+    static const char texts[][24] = {
 #define X(name, text) text,
         MESSAGE_TYPES(X)
 #undef X
