@@ -139,6 +139,20 @@ void describe_message(struct strbuf *out, const struct raft_message *m)
     describe_indented(out, m, 0);
 }
 
+/* {index [octets]} for each, in numbers. */
+static void describe_read_states(struct strbuf *out, const struct raft_ready *r)
+{
+    strbuf_add_str(out, "ReadStates [");
+    for (size_t i = 0; i < r->read_state_count; i++) {
+        struct bytes context = payload_bytes(r->read_states[i].context);
+        strbuf_add_format(out, "%s{%" PRIu64 " [", i > 0 ? " " : "", r->read_states[i].index);
+        for (size_t j = 0; j < context.size; j++)
+            strbuf_add_format(out, "%s%u", j > 0 ? " " : "", context.data[j]);
+        strbuf_add_str(out, "]}");
+    }
+    strbuf_add_str(out, "]\n");
+}
+
 static void describe_states(struct strbuf *out, const struct raft_ready *r)
 {
     if (r->has_soft_state)
@@ -149,11 +163,8 @@ static void describe_states(struct strbuf *out, const struct raft_ready *r)
             strbuf_add_format(out, " Vote:%" PRIu64, r->hard_state.vote);
         strbuf_add_format(out, " Commit:%" PRIu64 "\n", r->hard_state.commit);
     }
-    for (size_t i = 0; i < r->read_state_count; i++) {
-        strbuf_add_format(out, "ReadState %" PRIu64 " ", r->read_states[i].index);
-        quote(out, payload_bytes(r->read_states[i].context));
-        strbuf_add_char(out, '\n');
-    }
+    if (r->read_state_count > 0)
+        describe_read_states(out, r);
 }
 
 void describe_ready(struct strbuf *out, const struct raft_ready *r)

@@ -151,6 +151,14 @@ static void set_option(struct raft_config *c, struct snapshot *s, const char *ke
         c->no_change_validation = flag(value);
     else if (strcmp(key, "step-down-on-removal") == 0)
         c->step_down_on_removal = flag(value);
+    else if (strcmp(key, "max-message-size") == 0)
+        c->max_message_size = number(value);
+    else if (strcmp(key, "max-inflight-size") == 0)
+        c->max_inflight_size = number(value);
+    else if (strcmp(key, "max-uncommitted-size") == 0)
+        c->max_uncommitted_size = number(value);
+    else if (strcmp(key, "no-forwarding") == 0)
+        c->no_forwarding = flag(value);
     else if (strcmp(key, "read-only") == 0)
         c->no_forget_leader = strcmp(value, "lease-based") == 0;
 }
@@ -711,6 +719,55 @@ static const char *run_unreachable(struct environment *e, const struct dd_block 
     return error == OK ? DONE : error_text(error);
 }
 
+/* --- commands that etcd-io/raft's own transcripts do not have --------------------------------- */
+
+static const char *run_read_index(struct environment *e, const struct dd_block *b)
+{
+    struct payload *p = payload_create(bytes_of_str(b->args[1].key));
+    assert(p != NULL);
+    enum err error = raft_read_index(first_node(e, b)->raft, p);
+    payload_release(p);
+    return error == OK ? DONE : error_text(error);
+}
+
+static const char *run_report_snapshot(struct environment *e, const struct dd_block *b)
+{
+    bool failed = strcmp(b->args[2].key, "failed") == 0;
+    enum err error = raft_report_snapshot(first_node(e, b)->raft, number(b->args[1].key), failed);
+    return error == OK ? DONE : error_text(error);
+}
+
+static bool is_duplicable(const struct raft_message *m, uint64_t to)
+{
+    return m->to == to && !is_local(m);
+}
+
+static const char *run_duplicate(struct environment *e, const struct dd_block *b)
+{
+    uint64_t to = number(b->args[0].key);
+    for (size_t i = 0, count = e->network.count; i < count; i++) {
+        if (is_duplicable(&e->network.items[i], to))
+            put_on(&e->network, &e->network.items[i]);
+    }
+    return DONE;
+}
+
+/* The first message to the node goes behind all others. */
+static const char *run_rotate(struct environment *e, const struct dd_block *b)
+{
+    uint64_t to = number(b->args[0].key);
+    struct message_list *l = &e->network;
+    for (size_t i = 0; i < l->count; i++) {
+        if (!is_duplicable(&l->items[i], to))
+            continue;
+        struct raft_message m = l->items[i];
+        memmove(&l->items[i], &l->items[i + 1], (l->count - i - 1) * sizeof(m));
+        l->items[l->count - 1] = m;
+        break;
+    }
+    return DONE;
+}
+
 static const char *run_log_level(struct environment *e, const struct dd_block *b)
 {
     return set_level(e, b->args[0].key) ? DONE : bad_level;
@@ -748,6 +805,7 @@ static const struct {
     {"campaign", run_campaign},
     {"compact", run_compact},
     {"deliver-msgs", run_deliver},
+    {"duplicate-msgs", run_duplicate},
     {"forget-leader", run_forget_leader},
     {"log-level", run_log_level},
     {"process-append-thread", run_process_append},
@@ -757,7 +815,10 @@ static const struct {
     {"propose-conf-change", run_propose_change},
     {"raft-log", run_log},
     {"raft-state", run_state},
+    {"read-index", run_read_index},
+    {"report-snapshot", run_report_snapshot},
     {"report-unreachable", run_unreachable},
+    {"rotate-msgs", run_rotate},
     {"send-snapshot", run_send_snapshot},
     {"set-randomized-election-timeout", run_set_timeout},
     {"stabilize", run_stabilize},
