@@ -297,17 +297,13 @@ static const char *process_ready(struct environment *e, struct node *n)
     return error == OK ? DONE : error_text(error);
 }
 
-static void respond(struct environment *e, struct raft_message *work,
-                    struct raft_message *responses, size_t count)
+static void respond(struct environment *e, const struct raft_message *work)
 {
     say(e, "Responses:\n");
-    for (size_t i = 0; i < count; i++) {
-        say_message(e, &responses[i]);
-        put_on(&e->network, &responses[i]);
+    for (size_t i = 0; i < work->response_count; i++) {
+        say_message(e, &work->responses[i]);
+        put_on(&e->network, &work->responses[i]);
     }
-    work->responses = responses;
-    work->response_count = count;
-    message_fini(work);
 }
 
 /* One message of a thread: what it is to do, then its responses go to the network. */
@@ -333,7 +329,11 @@ static const char *process_work(struct environment *e, struct node *n, struct me
     } else {
         apply(n, entry_list_view(&m.entries));
     }
-    respond(e, &m, responses, count);
+    m.responses = responses;
+    m.response_count = count;
+    if (failure == DONE)
+        respond(e, &m);
+    message_fini(&m);
     return failure;
 }
 
