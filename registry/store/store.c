@@ -92,6 +92,20 @@ static enum err describe_member(struct store *s, const struct store_config *conf
                      &s->member.client_url_count);
 }
 
+enum err store_set_client_urls(struct store *s, const char *const *urls, size_t count)
+{
+    assert(count == s->member.client_url_count);
+    char **own = s->urls + s->member.peer_url_count;
+    for (size_t i = 0; i < count; i++) {
+        char *copy = strdup(urls[i]);
+        if (copy == NULL)
+            return ERR_NO_MEMORY;
+        free(own[i]);
+        own[i] = copy;
+    }
+    return OK;
+}
+
 static void on_health(void *context, enum journal_health health)
 {
     struct store *s = context;
