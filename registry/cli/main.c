@@ -43,8 +43,8 @@ static void print_help(FILE *to, const char *path, const struct verb *verb)
         strbuf_add_str(&out, "warrenctl - the admin CLI of Warren's registry\n\n"
                              "Usage: warrenctl [options] <command>\n\nCommands:\n");
     else
-        strbuf_add_format(&out, "%s - %s\n\nUsage: warrenctl %s %s\n", path, verb->summary, path,
-                          verb->arguments);
+        strbuf_add_format(&out, "%s - %s\n\nUsage: warrenctl %s%s%s\n", path, verb->summary, path,
+                          verb->arguments[0] != '\0' ? " " : "", verb->arguments);
     if (verb == NULL) {
         describe_verbs(&out, cli_verbs);
         strbuf_add_format(&out, "  %-12s %s\n", "version", "Prints the version of warrenctl");
