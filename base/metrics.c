@@ -537,6 +537,13 @@ struct metric_family *metrics_family(struct metrics *m, enum metric_kind kind, c
     return f;
 }
 
+struct metric_series *metrics_single(struct metrics *m, enum metric_kind kind, const char *name,
+                                     const char *help)
+{
+    struct metric_family *f = metrics_family(m, kind, name, help, NULL, 0, NULL, 0);
+    return f ? metric_series(f, NULL) : NULL;
+}
+
 enum err metrics_create(struct metrics **out)
 {
     struct metrics *m = calloc(1, sizeof *m);

@@ -70,16 +70,9 @@ void probe_version(struct strbuf *out)
 /* --- metrics ---------------------------------------------------------------------------------- */
 
 /* Without memory the series is missing from this scrape. */
-static struct metric_series *series(struct metrics *m, enum metric_kind kind, const char *name,
-                                    const char *help)
-{
-    struct metric_family *f = metrics_family(m, kind, name, help, NULL, 0, NULL, 0);
-    return f != NULL ? metric_series(f, NULL) : NULL;
-}
-
 static void gauge(struct metrics *m, const char *name, const char *help, double value)
 {
-    struct metric_series *s = series(m, METRIC_GAUGE, name, help);
+    struct metric_series *s = metrics_single(m, METRIC_GAUGE, name, help);
     if (s != NULL)
         metric_set(s, value);
 }
@@ -150,8 +143,8 @@ static long resident_pages(void)
 
 static void process_series(struct metrics *m)
 {
-    struct metric_series *cpu = series(m, METRIC_COUNTER, "process_cpu_seconds_total",
-                                       "Total user and system CPU time spent in seconds.");
+    struct metric_series *cpu = metrics_single(m, METRIC_COUNTER, "process_cpu_seconds_total",
+                                               "Total user and system CPU time spent in seconds.");
     double now = cpu_time();
     if (cpu != NULL && now > metric_value(cpu))
         metric_add(cpu, now - metric_value(cpu));

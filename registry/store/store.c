@@ -92,6 +92,20 @@ static enum err describe_member(struct store *s, const struct store_config *conf
                      &s->member.client_url_count);
 }
 
+enum err store_set_client_urls(struct store *s, const char *const *urls, size_t count)
+{
+    assert(count == s->member.client_url_count);
+    char **own = s->urls + s->member.peer_url_count;
+    for (size_t i = 0; i < count; i++) {
+        char *copy = strdup(urls[i]);
+        if (copy == NULL)
+            return ERR_NO_MEMORY;
+        free(own[i]);
+        own[i] = copy;
+    }
+    return OK;
+}
+
 static void on_health(void *context, enum journal_health health)
 {
     struct store *s = context;
@@ -128,25 +142,20 @@ static enum err make_commit_times(struct store *s)
     return OK;
 }
 
-static struct metric_series *gauge(struct store *s, const char *name, const char *help)
-{
-    struct metric_family *f =
-        metrics_family(s->metrics, METRIC_GAUGE, name, help, NULL, 0, NULL, 0);
-    return f != NULL ? metric_series(f, NULL) : NULL;
-}
-
 static enum err make_metrics(struct store *s)
 {
     if (s->metrics == NULL)
         return OK;
-    s->health_gauge = gauge(s, "warren_journal_health",
-                            "State of the disk: 0 all right, 1 low on space, 2 full, 3 failed and "
-                            "not written to until a restart.");
-    s->writable_gauge =
-        gauge(s, "warren_registry_writable", "Whether puts are taken. 1 if they are, 0 otherwise.");
-    s->stale_gauge = gauge(s, "warren_registry_stale_seconds",
-                           "How old the answers from the registry may be: seconds since puts "
-                           "stopped being taken, 0 while they are.");
+    s->health_gauge =
+        metrics_single(s->metrics, METRIC_GAUGE, "warren_journal_health",
+                       "State of the disk: 0 all right, 1 low on space, 2 full, 3 failed and "
+                       "not written to until a restart.");
+    s->writable_gauge = metrics_single(s->metrics, METRIC_GAUGE, "warren_registry_writable",
+                                       "Whether puts are taken. 1 if they are, 0 otherwise.");
+    s->stale_gauge =
+        metrics_single(s->metrics, METRIC_GAUGE, "warren_registry_stale_seconds",
+                       "How old the answers from the registry may be: seconds since puts "
+                       "stopped being taken, 0 while they are.");
     if (s->health_gauge == NULL || s->writable_gauge == NULL || s->stale_gauge == NULL)
         return ERR_NO_MEMORY;
     return make_commit_times(s);

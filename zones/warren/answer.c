@@ -352,11 +352,41 @@ static bool read_nibble(const uint8_t *label, uint8_t *out)
     return true;
 }
 
+static const uint8_t v4_tail[] = "\7in-addr\4arpa";
+static const uint8_t v6_tail[] = "\3ip6\4arpa";
+static const uint8_t arpa[] = "\4arpa";
+
+/* Where NAME's last octets are TAIL, or NULL; whether a label begins there is seen by who walks. */
+static const uint8_t *find_tail(struct dns_name name, const uint8_t *tail, size_t size)
+{
+    if (name.size < size || memcmp(name.wire + name.size - size, tail, size) != 0)
+        return NULL;
+    return name.wire + name.size - size;
+}
+
+/* Whether reverse names may lie below NAME: arpa, in-addr.arpa with fewer than four octets before
+ * it, ip6.arpa with fewer than 32 nibbles. */
+static bool is_reverse_branch(struct dns_name name)
+{
+    const uint8_t *label = name.wire, *end;
+    size_t count = 0;
+    uint8_t value;
+    if ((end = find_tail(name, v4_tail, sizeof(v4_tail))) != NULL) {
+        for (; label < end && read_octet(label, &value); label += 1 + label[0])
+            count++;
+        return label == end && count < V4_LABELS;
+    }
+    if ((end = find_tail(name, v6_tail, sizeof(v6_tail))) != NULL) {
+        for (; label < end && read_nibble(label, &value); label += 1 + label[0])
+            count++;
+        return label == end && count < V6_LABELS;
+    }
+    return find_tail(name, arpa, sizeof(arpa)) == label;
+}
+
 /* The address of a reverse name (RFC 1035 section 3.5, RFC 3596 section 2.5); its size, or 0. */
 static size_t read_reverse(struct dns_name name, uint8_t out[static 16])
 {
-    static const uint8_t v4_tail[] = "\7in-addr\4arpa";
-    static const uint8_t v6_tail[] = "\3ip6\4arpa";
     const uint8_t *label = name.wire;
     if (name.size > sizeof(v4_tail) &&
         memcmp(name.wire + name.size - sizeof(v4_tail), v4_tail, sizeof(v4_tail)) == 0) {
@@ -388,16 +418,8 @@ static const struct peer *reverse_peer(const struct zones_warren *z, struct dns_
     return p != NULL && peer_owns_name(z, p) ? p : NULL;
 }
 
-/* The zone is no parent of these names: a negative answer has no SOA to give. */
-static enum err answer_reverse(const struct asked *a)
+static enum err answer_reverse_peer(const struct asked *a, const struct peer *p)
 {
-    const struct peer *p = reverse_peer(a->z, a->name);
-    if (p == NULL) {
-        a->reply->rcode = DNS_RCODE_NXDOMAIN;
-        return OK;
-    }
-    if (!wants(a, DNS_TYPE_PTR))
-        return OK;
     const struct item *label = peer_name(p);
     struct dns_name zone = dns_name_of(&a->z->name);
     size_t size = 1 + (size_t)label->size + zone.size;
@@ -408,6 +430,15 @@ static enum err answer_reverse(const struct asked *a)
     memcpy(target + 1, label->bytes, label->size);
     memcpy(target + 1 + label->size, zone.wire, zone.size);
     return answer_pointer(a, (struct dns_name){.wire = target, .size = (uint8_t)size});
+}
+
+/* The zone is no parent of these names: a negative answer has no SOA to give. */
+static enum err answer_reverse(const struct asked *a)
+{
+    const struct peer *p = reverse_peer(a->z, a->name);
+    if (p == NULL)
+        a->reply->rcode = DNS_RCODE_NXDOMAIN;
+    return p != NULL && wants(a, DNS_TYPE_PTR) ? answer_reverse_peer(a, p) : OK;
 }
 
 /* --- which name is it ------------------------------------------------------------------------- */
@@ -484,6 +515,19 @@ static enum err answer_forward(const struct asked *a)
     return is_udp ? answer_below_udp(a, labels + 1, count - 1) : answer_nxdomain(a);
 }
 
+/* In a zone that reverse names lie in: the root, arpa, or a reverse zone. What may be above one
+ * exists (RFC 8020: a resolver that got NXDOMAIN for 10.in-addr.arpa would not ask below it). */
+static enum err answer_in_arpa(const struct asked *a)
+{
+    const struct peer *p = reverse_peer(a->z, a->name);
+    if (p != NULL)
+        return answer_reverse_peer(a, p);
+    enum err e = answer_forward(a);
+    if (e == OK && a->reply->rcode == DNS_RCODE_NXDOMAIN && is_reverse_branch(a->name))
+        a->reply->rcode = DNS_RCODE_NOERROR;
+    return e;
+}
+
 /* The question that nearly all are: a key's label before _wireguard._udp.<zone>. */
 static bool is_instance(const struct zones_warren *z, struct dns_name name)
 {
@@ -491,6 +535,11 @@ static bool is_instance(const struct zones_warren *z, struct dns_name name)
     return (label == KEY_BASE32_SIZE || label == KEY_BASE32_UNPADDED_SIZE) &&
            name.size == 1 + label + z->service.size &&
            memcmp(name.wire + 1 + label, z->service.wire, z->service.size) == 0;
+}
+
+bool zones_warren_has_address(const struct zones_warren *z, struct dns_name name)
+{
+    return reverse_peer(z, name) != NULL;
 }
 
 bool zones_warren_owns(const struct zones_warren *z, struct dns_name name)
@@ -512,5 +561,7 @@ enum err zones_warren_answer(const struct zones_warren *z, struct dns_name name,
     reply->flags |= DNS_FLAG_AA;
     if (is_instance(z, name))
         return answer_peer(&a);
-    return is_below(z, name) ? answer_forward(&a) : answer_reverse(&a);
+    if (!is_below(z, name))
+        return answer_reverse(&a);
+    return find_tail(name, arpa, sizeof(arpa)) != NULL ? answer_in_arpa(&a) : answer_forward(&a);
 }

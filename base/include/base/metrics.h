@@ -49,6 +49,10 @@ struct metric_family *metrics_family(struct metrics *m, enum metric_kind kind, c
  * use. NULL without memory. */
 struct metric_series *metric_series(struct metric_family *f, const char *const *values) MUST_CHECK;
 
+/* The only series of a counter or gauge without labels: both of the above at once. */
+struct metric_series *metrics_single(struct metrics *m, enum metric_kind kind, const char *name,
+                                     const char *help) MUST_CHECK;
+
 void metric_add(struct metric_series *s, double amount); /* counter, gauge */
 void metric_inc(struct metric_series *s);                /* counter: the wait-free integer path */
 void metric_set(struct metric_series *s, double value);  /* gauge */

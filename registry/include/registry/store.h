@@ -41,6 +41,9 @@ struct store_config {
 /* Opens or creates the embedded store and loads it. ERROR gets lines for a user. */
 enum err store_open(struct store **out, const struct store_config *config,
                     struct strbuf *error) MUST_CHECK;
+/* Other URLs for clients than those of the configuration, as many: ports are known only to who
+ * listens. URLS are copied. Before the first request; ERR_NO_MEMORY leaves some changed. */
+enum err store_set_client_urls(struct store *s, const char *const *urls, size_t count) MUST_CHECK;
 /* Requests without an answer get VERDICT_STOPPED; watches end without a word. The loop has to run
  * afterwards until the handles are closed. */
 void store_close(struct store *s);

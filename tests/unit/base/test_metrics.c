@@ -42,11 +42,8 @@ static void assert_exposed(struct metrics *m, const char *expected)
 
 static struct metric_series *plain(struct metrics *m, enum metric_kind kind, const char *name)
 {
-    struct metric_family *f = metrics_family(m, kind, name, "H.", NULL, 0, NULL, 0);
-    struct metric_series *s;
+    struct metric_series *s = metrics_single(m, kind, name, "H.");
 
-    assert_non_null(f);
-    s = metric_series(f, none);
     assert_non_null(s);
     return s;
 }
@@ -61,6 +58,17 @@ static void a_counter_counts(void **state)
     metric_add(s, 0.5);
     assert_true(metric_value(s) == 5.5);
     assert_exposed(*state, "# HELP c H.\n# TYPE c counter\nc 5.5\n");
+}
+
+static void a_single_series_is_that_of_its_family_without_labels(void **state)
+{
+    struct metric_series *s = metrics_single(*state, METRIC_GAUGE, "g", "H.");
+
+    metric_set(s, 7);
+    assert_ptr_equal(metrics_single(*state, METRIC_GAUGE, "g", "H."), s);
+    assert_ptr_equal(
+        metric_series(metrics_family(*state, METRIC_GAUGE, "g", "H.", NULL, 0, NULL, 0), none), s);
+    assert_exposed(*state, "# HELP g H.\n# TYPE g gauge\ng 7\n");
 }
 
 static void a_gauge_is_set_and_moved_both_ways(void **state)
@@ -335,6 +343,7 @@ int main(void)
 #define FRESH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         FRESH(a_counter_counts),
+        FRESH(a_single_series_is_that_of_its_family_without_labels),
         FRESH(a_gauge_is_set_and_moved_both_ways),
         FRESH(a_histogram_has_cumulative_buckets_sum_and_count),
         FRESH(a_histogram_without_labels_has_only_le),

@@ -344,6 +344,18 @@ static void the_longest_zone_answers_and_others_names_go_on(void **state)
     chain_free(c);
 }
 
+static void a_reverse_name_is_of_the_zone_that_has_the_address(void **state)
+{
+    zone_store_put(*state, PEERS KEY_1, ALICE);
+    struct chain *c = chain_load(".:53 {\nwarren .\nwarren wg.example\n}\n");
+    chain_turn(c);
+    assert_answer(c, "1.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "alice.wg.example.");
+    assert_answer(c, "2.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "NXDOMAIN");
+    assert_answer(c, "0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "NOERROR");
+    assert_answer(c, "other.example.", DNS_TYPE_A, "NXDOMAIN");
+    chain_free(c);
+}
+
 /* wgsd-client needs the address as the first additional record. */
 static void minimal_and_loadbalance_spare_its_srv(void **state)
 {
@@ -395,6 +407,7 @@ int main(void)
         WITH_STORE(an_answer_that_comes_after_the_end_is_no_harm),
         WITH_STORE(a_feed_is_shared_and_outlives_its_first_user),
         WITH_STORE(the_longest_zone_answers_and_others_names_go_on),
+        WITH_STORE(a_reverse_name_is_of_the_zone_that_has_the_address),
         WITH_STORE(minimal_and_loadbalance_spare_its_srv),
     };
     return cmocka_run_group_tests(tests, register_thread, unregister_thread);

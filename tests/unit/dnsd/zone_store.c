@@ -320,6 +320,12 @@ void store_close(struct store *s UNUSED)
 {
 }
 
+enum err store_set_client_urls(struct store *s UNUSED, const char *const *urls UNUSED,
+                               size_t count UNUSED)
+{
+    return ERR_UNSUPPORTED;
+}
+
 bool store_watch_is_synced(const struct store_watch *w UNUSED)
 {
     return true;
