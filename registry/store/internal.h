@@ -90,8 +90,9 @@ struct store {
     int64_t loading_meta[2]; /* the meta rows, until they make a record */
     enum err stage_error; /* sticky: the journal could not take an effect of the present command */
 
-    struct pending *keepalives;  /* of leases that are being revoked */
-    struct pending *compactions; /* physical ones, applied, waiting for the purge */
+    struct pending *keepalives;      /* of leases that are being revoked */
+    struct pending *gone_keepalives; /* of leases that are: to be answered once callbacks may be */
+    struct pending *compactions;     /* physical ones, applied, waiting for the purge */
 
     uv_timer_t lease_timer;
     uv_timer_t retry_timer;      /* catching up or purging again after a failure */
@@ -99,7 +100,6 @@ struct store {
     uv_timer_t space_timer;      /* looks at quota and free space */
     uv_idle_t background;        /* runs while there is catching up or purging to do */
     unsigned open_handles;       /* closed at the end, before the memory goes */
-    bool gone_leases;            /* a lease ended: keepalives that wait for it can be answered */
     bool is_purging;
     bool is_background_on;
     bool is_closing;

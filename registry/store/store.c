@@ -327,6 +327,7 @@ void store_close(struct store *s)
     if (s->node != NULL) {
         store_watches_close(s);
         drop_list(s, &s->keepalives, VERDICT_STOPPED);
+        drop_list(s, &s->gone_keepalives, VERDICT_STOPPED);
         drop_list(s, &s->compactions, VERDICT_STOPPED);
         node_destroy(s->node);
         s->node = NULL;

@@ -331,6 +331,35 @@ static void lease_requests_are_checked(void **state)
     assert_int_equal(lease(f, STORE_LEASE_LIST, 0).count, 0);
 }
 
+/* The lease is past its end and its revocation is on its way: the keepalive waits for that. */
+static void a_keepalive_of_a_lease_that_is_granted_anew_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    grant(f, 7, 1);
+    usleep(1100 * 1000);
+    uv_update_time(&f->loop); /* no timer ran: nothing is proposed yet */
+    struct reply keepalive = {.type = STORE_LEASE_KEEPALIVE}, revoke = {.type = STORE_LEASE_REVOKE};
+    struct reply again = {.type = STORE_LEASE_GRANT};
+    struct store_request q = {.type = STORE_LEASE_KEEPALIVE};
+    q.lease.id = 7;
+    store_submit(f->store, &q, on_reply, &keepalive);
+    assert_false(keepalive.done);
+    q.type = STORE_LEASE_REVOKE;
+    store_submit(f->store, &q, on_reply, &revoke);
+    q = (struct store_request){.type = STORE_LEASE_GRANT};
+    q.grant.id = 7;
+    q.grant.ttl_s = 100;
+    store_submit(f->store, &q, on_reply, &again); /* in one batch with the revocation */
+    run_until(f, &keepalive.done);
+    run_until(f, &again.done);
+    assert_int_equal(keepalive.verdict, VERDICT_OK);
+    assert_int_equal(keepalive.number, 7);
+    assert_int_equal(keepalive.ttl_s, 0);
+    assert_int_equal(revoke.verdict, VERDICT_OK);
+    assert_int_equal(again.verdict, VERDICT_OK);
+    assert_int_equal(lease(f, STORE_LEASE_KEEPALIVE, 7).ttl_s, 100);
+}
+
 /* --- watches ---------------------------------------------------------------------------------- */
 
 struct seen {
@@ -732,6 +761,7 @@ int main(void)
         STORE_TEST(history_is_the_same_from_overlay_and_table),
         STORE_TEST(leases_expire_and_take_their_keys),
         STORE_TEST(lease_requests_are_checked),
+        STORE_TEST(a_keepalive_of_a_lease_that_is_granted_anew_is_answered),
         STORE_TEST(watches_see_history_and_then_the_present),
         STORE_TEST(a_slow_watcher_is_caught_up_from_disk),
         STORE_TEST(a_watch_below_the_compaction_is_cancelled),
