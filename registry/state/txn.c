@@ -167,7 +167,7 @@ static enum err run_range(struct change *c, const struct kv_range_request *reque
     if (!c->answers || c->answer_error != OK)
         return OK;
     c->answer_error =
-        range_answer(c->s, request, change_revision(c), c->source, c->arena, out, &verdict);
+        range_answer(c->s, request, change_revision(c), c->source, c->arena, NULL, out, &verdict);
     assert(c->answer_error != OK || verdict == VERDICT_OK); /* check_range saw it */
     return OK;
 }
