@@ -141,7 +141,6 @@ enum err range_answer(const struct state *s, const struct kv_range_request *requ
                       struct state_budget *budget, struct kv_range_response *out,
                       enum verdict *verdict) MUST_CHECK;
 size_t range_count_newest(const struct state *s, struct bytes key, struct bytes end);
-bool compares_hold(const struct state *s, const struct kv_compare *compares, size_t count);
 enum err change_txn(struct change *c, const struct kv_txn_request *request,
                     struct kv_txn_response *out, enum verdict *verdict);
 enum err change_put_request(struct change *c, const struct kv_put_request *request,

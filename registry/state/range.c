@@ -109,8 +109,10 @@ static enum err fetch_keys(const struct view *v, const struct kv_range_request *
     struct tree_cursor c;
     const void *entry;
     *count = 0;
-    for (tree_seek(&v->s->items, r->key, &c); room > 0 && (entry = tree_at(&c)) != NULL;
-         tree_next(&c)) {
+    void (*seek)(const struct tree *, struct bytes, struct tree_cursor *) =
+        v->is_newest ? tree_seek_counted : tree_seek; /* no deletion is looked at for the newest */
+    void (*next)(struct tree_cursor *) = v->is_newest ? tree_next_counted : tree_next;
+    for (seek(&v->s->items, r->key, &c); room > 0 && (entry = tree_at(&c)) != NULL; next(&c)) {
         struct item item;
         size_t index;
         item_read(entry, &item);

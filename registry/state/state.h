@@ -119,6 +119,10 @@ struct state_result {
  * What decoding takes of ARENA must be there: twenty times a command that passed the checks is
  * enough.
  *
+ * A transaction that would look at too many keys or answer too much (KV_TXN_MAX_KEYS,
+ * KV_TXN_MAX_ANSWER_SIZE) gets VERDICT_TXN_TOO_LARGE and does nothing; where only its old values
+ * show that while it is done, the answer fails with ERR_LIMIT if it changed something.
+ *
  * state_check_command is part of it, and so are the alarms: while NOSPACE is raised, puts,
  * transactions with a put in either branch and grants get VERDICT_NO_SPACE; while CORRUPT is, all
  * that could change something but alarms gets VERDICT_CORRUPT. A transaction that only reads may be
