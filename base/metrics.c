@@ -135,6 +135,16 @@ void metric_set(struct metric_series *s, double value)
     atomic_store_explicit(&s->cells[CELL_SUM], bits_of(value), memory_order_relaxed);
 }
 
+void metric_raise(struct metric_series *s, double value)
+{
+    assert(s->family->kind == METRIC_COUNTER);
+    uint64_t old = atomic_load_explicit(&s->cells[CELL_SUM], memory_order_relaxed);
+    while (value > double_of(old) &&
+           !atomic_compare_exchange_weak_explicit(&s->cells[CELL_SUM], &old, bits_of(value),
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 void metric_observe(struct metric_series *s, double value)
 {
     const struct metric_family *f = s->family;

@@ -88,10 +88,7 @@ static void update_from_stat(const struct process_metrics *p)
     for (int i = 4; i <= LAST; i++)
         fields[i] = strtod(at, &at);
     double ticks = (double)sysconf(_SC_CLK_TCK);
-    double cpu = (fields[UTIME] + fields[STIME]) / ticks;
-    double before = metric_value(p->cpu_seconds);
-    if (cpu > before)
-        metric_add(p->cpu_seconds, cpu - before);
+    metric_raise(p->cpu_seconds, (fields[UTIME] + fields[STIME]) / ticks);
     metric_set(p->virtual_memory, fields[VSIZE]);
     metric_set(p->resident_memory, fields[RSS] * (double)sysconf(_SC_PAGESIZE));
     double boot = boot_time();

@@ -145,9 +145,8 @@ static void process_series(struct metrics *m)
 {
     struct metric_series *cpu = metrics_single(m, METRIC_COUNTER, "process_cpu_seconds_total",
                                                "Total user and system CPU time spent in seconds.");
-    double now = cpu_time();
-    if (cpu != NULL && now > metric_value(cpu))
-        metric_add(cpu, now - metric_value(cpu));
+    if (cpu != NULL)
+        metric_raise(cpu, cpu_time()); /* others raise the same one at the same time */
     gauge(m, "process_resident_memory_bytes", "Resident memory size in bytes.",
           (double)resident_pages() * (double)sysconf(_SC_PAGESIZE));
     struct rlimit files;

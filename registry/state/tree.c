@@ -411,6 +411,41 @@ void tree_next(struct tree_cursor *c)
     pop_finished(c);
 }
 
+/* As tree_next, but past a child with nothing counted below it. */
+static void next_promising(struct tree_cursor *c)
+{
+    struct tree_node *n = c->at[c->depth - 1].node;
+    size_t index = ++c->at[c->depth - 1].index;
+    while (!n->is_leaf && children_of(n)[index]->live > 0) {
+        n = children_of(n)[index];
+        index = 0;
+        push(c, n, 0);
+    }
+    if (index + WALK_AHEAD < n->count)
+        __builtin_prefetch(entries_of(n)[index + WALK_AHEAD]);
+    pop_finished(c);
+}
+
+static void skip_uncounted(struct tree_cursor *c)
+{
+    while (c->depth > 0 && weight(tree_at(c)) == 0)
+        next_promising(c);
+}
+
+void tree_seek_counted(const struct tree *t, struct bytes key, struct tree_cursor *c)
+{
+    tree_seek(t, key, c);
+    skip_uncounted(c);
+}
+
+void tree_next_counted(struct tree_cursor *c)
+{
+    if (c->depth == 0)
+        return;
+    next_promising(c);
+    skip_uncounted(c);
+}
+
 void *tree_cursor_replace(struct tree_cursor *c, void *entry)
 {
     assert(c->depth > 0);

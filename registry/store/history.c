@@ -95,7 +95,7 @@ bool store_purge_step(struct store *s)
 {
     if (!s->is_purging)
         return false;
-    if (!journal_has_room(s->journal))
+    if (!journal_has_room(s->journal) || store_reads_hold_purge(s))
         return true;
     struct state_sink sink = {.record = on_purged, .context = s};
     s->is_purging = state_purge(s->state, STORE_PURGE_BUDGET, &sink);

@@ -193,7 +193,7 @@ bool store_is_writable(const struct store *s)
 
 static enum err init_handles(struct store *s)
 {
-    uv_timer_t *timers[] = {&s->lease_timer, &s->retry_timer, &s->compaction_timer,
+    uv_timer_t *timers[] = {&s->lease_timer, &s->retry_timer, &s->compaction_timer, &s->stall_timer,
                             &s->space_timer};
     for (size_t i = 0; i < ARRAY_COUNT(timers); i++) {
         (void)uv_timer_init(s->loop, timers[i]); /* cannot fail */
@@ -265,6 +265,8 @@ static void destroy(struct store *s)
     state_destroy(s->state);
     arena_fini(&s->apply_arena);
     arena_fini(&s->read_arena);
+    arena_fini(&s->catch_up_arena);
+    arena_fini(&s->step_arena);
     strbuf_fini(&s->command);
     for (size_t i = 0; i < s->url_count; i++)
         free(s->urls[i]);
@@ -283,9 +285,9 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_handles(struct store *s)
 {
-    uv_handle_t *handles[] = {(uv_handle_t *)&s->lease_timer, (uv_handle_t *)&s->retry_timer,
-                              (uv_handle_t *)&s->compaction_timer, (uv_handle_t *)&s->space_timer,
-                              (uv_handle_t *)&s->background};
+    uv_handle_t *handles[] = {(uv_handle_t *)&s->lease_timer,      (uv_handle_t *)&s->retry_timer,
+                              (uv_handle_t *)&s->compaction_timer, (uv_handle_t *)&s->stall_timer,
+                              (uv_handle_t *)&s->space_timer,      (uv_handle_t *)&s->background};
     for (size_t i = 0; i < ARRAY_COUNT(handles); i++)
         uv_close(handles[i], on_closed);
 }
@@ -305,6 +307,10 @@ enum err store_open(struct store **out, const struct store_config *config, struc
     size_t answer_size = config->max_answer_size > 0 ? config->max_answer_size : STORE_ARENA_LIMIT;
     arena_init(&s->apply_arena, answer_size);
     arena_init(&s->read_arena, answer_size);
+    arena_init(&s->catch_up_arena, STORE_ARENA_LIMIT);
+    arena_init(&s->step_arena, answer_size);
+    s->max_answer_size = answer_size;
+    store_reads_init(s);
     store_history_init(s);
     enum err e = init_handles(s);
     if (e == OK)
@@ -336,7 +342,9 @@ void store_close(struct store *s)
     if (s->node != NULL) {
         store_watches_close(s);
         drop_list(s, &s->keepalives, VERDICT_STOPPED);
+        drop_list(s, &s->gone_keepalives, VERDICT_STOPPED);
         drop_list(s, &s->compactions, VERDICT_STOPPED);
+        store_reads_close(s);
         node_destroy(s->node);
         s->node = NULL;
     }

@@ -56,6 +56,9 @@ struct metric_series *metrics_single(struct metrics *m, enum metric_kind kind, c
 void metric_add(struct metric_series *s, double amount); /* counter, gauge */
 void metric_inc(struct metric_series *s);                /* counter: the wait-free integer path */
 void metric_set(struct metric_series *s, double value);  /* gauge */
+/* A counter that is kept elsewhere: raises it to VALUE, or leaves it where it is higher. Threads
+ * that raise one at once do not add up. Such a counter takes no metric_add. */
+void metric_raise(struct metric_series *s, double value);
 void metric_observe(struct metric_series *s, double value); /* histogram */
 /* The value of a counter or gauge; how many values a histogram has seen. */
 double metric_value(const struct metric_series *s);

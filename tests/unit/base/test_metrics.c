@@ -308,6 +308,30 @@ static void *update_many(void *argument)
     return NULL;
 }
 
+static void *raise_many(void *argument)
+{
+    struct metric_series *counter = argument;
+
+    for (int i = 1; i <= ROUND_COUNT; i++)
+        metric_raise(counter, i * 0.5);
+    return NULL;
+}
+
+/* Two scrapes at once added the same seconds of the processor twice. */
+static void raises_of_many_threads_do_not_add_up(void **state)
+{
+    struct metric_series *counter = plain(*state, METRIC_COUNTER, "c");
+    pthread_t threads[THREAD_COUNT];
+
+    for (int i = 0; i < THREAD_COUNT; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, raise_many, counter), 0);
+    for (int i = 0; i < THREAD_COUNT; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(metric_value(counter) == ROUND_COUNT * 0.5);
+    metric_raise(counter, 1);
+    assert_true(metric_value(counter) == ROUND_COUNT * 0.5);
+}
+
 static void updates_of_many_threads_all_count(void **state)
 {
     const double bounds[] = {0.5};
@@ -359,6 +383,7 @@ int main(void)
         FRESH(clear_removes_the_family_s_series),
         FRESH(series_beyond_the_bound_share_the_overflow_series),
         FRESH(updates_of_many_threads_all_count),
+        FRESH(raises_of_many_threads_do_not_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,10 @@ static void drop(struct bytes b)
     free(data.out);
 }
 
+void store_cancel(struct store *s UNUSED, void *context UNUSED)
+{
+}
+
 void store_submit(struct store *s, const struct store_request *request, store_done_fn *done,
                   void *context)
 {
