@@ -92,7 +92,7 @@ static size_t add_addresses(const struct asked *a, const struct peer *p, struct 
 {
     size_t count = 0;
     const struct item *prefix = peer_first_prefix(p);
-    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next_prefix(prefix)) {
+    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next(prefix)) {
         uint16_t rr_type = prefix->size == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
         if (!item_is_host(prefix) || (type != rr_type && type != DNS_TYPE_ANY))
             continue;
