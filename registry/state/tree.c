@@ -406,6 +406,37 @@ void *tree_at(const struct tree_cursor *c)
     return entries_of(c->at[c->depth - 1].node)[c->at[c->depth - 1].index];
 }
 
+static void prefetch_entry(const uint8_t *entry)
+{
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + LINE_SIZE); /* its numbers, behind the key */
+}
+
+/* Entries lie anywhere, and so do nodes: what a walk comes to soon is on its way from memory by
+ * then. The cursor is in a leaf. */
+static void fetch_ahead(const struct tree_cursor *c)
+{
+    struct tree_node *n = c->at[c->depth - 1].node;
+    size_t ahead = c->at[c->depth - 1].index + WALK_AHEAD;
+    if (ahead < n->count)
+        prefetch_entry(entries_of(n)[ahead]);
+    if (c->depth < 2)
+        return;
+    struct tree_node *parent = c->at[c->depth - 2].node;
+    size_t index = c->at[c->depth - 2].index;
+    if (index == parent->count)
+        return;
+    struct tree_node *next = children_of(parent)[index + 1];
+    if (ahead == WALK_AHEAD) { /* the walk has just come into this leaf */
+        __builtin_prefetch(next);
+        __builtin_prefetch(&entries_of(next)[WALK_AHEAD]);
+    } else if (ahead == n->count) {
+        prefetch_entry(entries_of(parent)[index]);
+    } else if (ahead > n->count && ahead - n->count <= next->count) {
+        prefetch_entry(entries_of(next)[ahead - n->count - 1]);
+    }
+}
+
 void tree_next(struct tree_cursor *c)
 {
     if (c->depth == 0)
@@ -417,12 +448,7 @@ void tree_next(struct tree_cursor *c)
         index = 0;
         push(c, n, 0);
     }
-    /* Entries lie anywhere: what a walk comes to soon is on its way from memory by then. */
-    if (index + WALK_AHEAD < n->count) {
-        const uint8_t *entry = entries_of(n)[index + WALK_AHEAD];
-        __builtin_prefetch(entry);
-        __builtin_prefetch(entry + LINE_SIZE); /* its numbers, behind the key */
-    }
+    fetch_ahead(c);
     pop_finished(c);
 }
 
