@@ -119,6 +119,17 @@ static enum err make_metrics(struct zone_feed *f)
     return is_whole ? OK : ERR_NO_MEMORY;
 }
 
+/* A zone that nobody serves any more has none. */
+static void drop_metrics(struct zone_feed *f)
+{
+    struct metric_series **all[] = {&f->peers, &f->published, &f->revision_series, &f->invalid,
+                                    &f->memory};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        metric_series_remove(*all[i]);
+        *all[i] = NULL;
+    }
+}
+
 static void update_metrics(struct zone_feed *f)
 {
     metric_set(f->peers, (double)zones_warren_peer_count(f->zone));
@@ -451,6 +462,7 @@ static void feed_free(struct zone_feed *f)
 {
     if (f->has_request || f->handles > 0)
         return;
+    drop_metrics(f);
     zones_warren_destroy(f->zone);
     strbuf_fini(&f->name);
     strbuf_fini(&f->first_key);
@@ -539,6 +551,7 @@ void zone_feed_close(struct zone_feed *f)
         store_watch_cancel(f->watch);
     f->watch = NULL;
     f->state = FEED_CLOSED;
+    drop_metrics(f);   /* now: a new feed of the zone makes its own */
     synchronize_rcu(); /* readers that had the zone before its handler went */
     uv_close((uv_handle_t *)&f->step, handle_closed);
     uv_close((uv_handle_t *)&f->retry, handle_closed);
