@@ -30,7 +30,7 @@ enum {
 };
 
 struct metric_series {
-    const struct metric_family *family;
+    struct metric_family *family;
     uint64_t hash;
     char *values[METRIC_MAX_LABELS]; /* in the order of the family's sorted labels */
     alignas(CACHE_LINE_SIZE) _Atomic uint64_t cells[];
@@ -317,7 +317,7 @@ static void free_series(struct metric_series *s)
     free(s);
 }
 
-static struct metric_series *create_series(const struct metric_family *f, const char *const *sorted,
+static struct metric_series *create_series(struct metric_family *f, const char *const *sorted,
                                            uint64_t hash)
 {
     size_t cell_count = f->shard_count * f->shard_cells;
@@ -413,6 +413,46 @@ void metric_family_clear(struct metric_family *f)
         f->table[i] = NULL;
     }
     f->count = 0;
+    pthread_rwlock_unlock(&f->lock);
+}
+
+static bool is_overflow(const struct metric_series *s)
+{
+    for (size_t i = 0; i < s->family->label_count; i++)
+        if (strcmp(s->values[i], METRIC_OVERFLOW_VALUE) != 0)
+            return false;
+    return s->family->label_count > 0;
+}
+
+/* Closes the gap at AT of the table: no search may end there for what lies behind. */
+static void close_gap(struct metric_family *f, size_t at)
+{
+    size_t mask = f->capacity - 1;
+
+    for (size_t next = (at + 1) & mask; f->table[next]; next = (next + 1) & mask) {
+        size_t home = f->table[next]->hash & mask;
+        if (((next - home) & mask) >= ((next - at) & mask)) {
+            f->table[at] = f->table[next];
+            at = next;
+        }
+    }
+    f->table[at] = NULL;
+}
+
+void metric_series_remove(struct metric_series *s)
+{
+    if (!s)
+        return;
+    struct metric_family *f = s->family;
+    pthread_rwlock_wrlock(&f->lock);
+    if (!is_overflow(s)) {
+        size_t at = s->hash & (f->capacity - 1);
+        while (f->table[at] != s)
+            at = (at + 1) & (f->capacity - 1);
+        close_gap(f, at);
+        f->count--;
+        free_series(s);
+    }
     pthread_rwlock_unlock(&f->lock);
 }
 

@@ -4,7 +4,6 @@
 #include "base/cursor.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
 enum {
@@ -93,7 +92,7 @@ static size_t add_addresses(const struct asked *a, const struct peer *p, struct 
 {
     size_t count = 0;
     const struct item *prefix = peer_first_prefix(p);
-    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next_prefix(prefix)) {
+    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next(prefix)) {
         uint16_t rr_type = prefix->size == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
         if (!item_is_host(prefix) || (type != rr_type && type != DNS_TYPE_ANY))
             continue;
@@ -218,48 +217,11 @@ static bool list_is_empty(const struct list *list)
 
 /* --- a peer's instance ------------------------------------------------------------------------ */
 
-/* Six octets as eight characters of base64, one in each octet of a word: no octet's sum reaches 256
- * or falls below 0, so none touches the next. */
-static uint64_t base64_group(const uint8_t in[static 6])
-{
-    const uint64_t ones = 0x0101010101010101;
-    uint64_t high = (uint64_t)in[0] << 16 | (uint64_t)in[1] << 8 | in[2];
-    uint64_t low = (uint64_t)in[3] << 16 | (uint64_t)in[4] << 8 | in[5];
-    uint64_t v = high | low << 32;
-    v = (v >> 12 & 0x00000fff00000fff) | (v & 0x00000fff00000fff) << 16;
-    v = (v >> 6 & 0x003f003f003f003f) | (v & 0x003f003f003f003f) << 8;
-    uint64_t from_a = (v + (0x80 - 26) * ones) >> 7 & ones; /* 1 where the value is 26 or more */
-    uint64_t from_0 = (v + (0x80 - 52) * ones) >> 7 & ones;
-    uint64_t from_plus = (v + (0x80 - 62) * ones) >> 7 & ones;
-    uint64_t is_slash = (v + (0x80 - 63) * ones) >> 7 & ones;
-    v += 'A' * ones + ('a' - 26 - 'A') * from_a;
-    v -= ('a' - 26 - ('0' - 52)) * from_0;
-    v -= ('0' - 52 - ('+' - 62)) * from_plus;
-    return v + ('/' - 63 - ('+' - 62)) * is_slash;
-}
-
-/* Base64 of a public key: fast, unlike key_to_base64, which hides private ones. */
-static void put_base64(uint8_t *out, const uint8_t key[static KEY_SIZE])
-{
-    enum {
-        GROUP = 6
-    };
-    size_t i = 0;
-    for (; i + GROUP <= KEY_SIZE; i += GROUP, out += sizeof(uint64_t)) {
-        uint64_t chars = htole64(base64_group(key + i));
-        memcpy(out, &chars, sizeof(chars));
-    }
-    uint8_t last[GROUP] = {key[i], key[i + 1]}; /* two octets are left: three characters */
-    uint64_t chars = htole64(base64_group(last));
-    memcpy(out, &chars, 3);
-    out[3] = '=';
-}
-
 static void put_txt(uint8_t *out, const struct peer *p)
 {
     static const char head[] = "\x09txtvers=1\x30pub=";
     memcpy(out, head, sizeof(head) - 1);
-    put_base64(out + sizeof(head) - 1, p->key);
+    public_key_to_base64((char *)out + sizeof(head) - 1, p->key);
     memcpy(out + TXT_HEAD_SIZE, peer_bytes(p, p->txt_at), p->txt_size);
 }
 

@@ -3,7 +3,8 @@
  * A registry owns families; a family has a fixed list of label names; a series is one combination
  * of label values. Looking a series up takes a lock and is for set-up or rare paths: a hot path
  * keeps the returned series, whose updates are wait-free (relaxed atomics on a cache line of its
- * own). Series live as long as their registry. Exposition is sorted by family and by label values,
+ * own). Series live as long as their registry
+ * unless they are removed. Exposition is sorted by family and by label values,
  * so that two scrapes compare. */
 #ifndef WARREN_BASE_METRICS_H
 #define WARREN_BASE_METRICS_H
@@ -62,6 +63,9 @@ void metric_raise(struct metric_series *s, double value);
 void metric_observe(struct metric_series *s, double value); /* histogram */
 /* The value of a counter or gauge; how many values a histogram has seen. */
 double metric_value(const struct metric_series *s);
+/* Removes one series, which no thread may still hold; NULL is fine. A family's overflow series
+ * stays, for others may hold it. */
+void metric_series_remove(struct metric_series *s);
 /* Removes the family's series (a reload re-labels them). No thread may still hold one. */
 void metric_family_clear(struct metric_family *f);
 

@@ -267,6 +267,35 @@ static void clear_removes_the_family_s_series(void **state)
     assert_true(metric_value(metric_series(f, values)) == 0);
 }
 
+static void a_removed_series_leaves_the_others_to_be_found(void **state)
+{
+    enum {
+        COUNT = 500
+    };
+    const char *const labels[] = {"l"}, *const overflow[] = {METRIC_OVERFLOW_VALUE};
+    struct metric_family *f = metrics_family(*state, METRIC_GAUGE, "g", "H.", labels, 1, NULL, 0);
+    struct metric_series *series[COUNT];
+    char text[20];
+    const char *const value[] = {text};
+
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        series[i] = metric_series(f, value);
+        metric_set(series[i], i + 1);
+    }
+    for (int i = 0; i < COUNT; i += 3)
+        metric_series_remove(series[i]);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        assert_true(metric_value(metric_series(f, value)) == (i % 3 == 0 ? 0 : i + 1));
+        metric_series_remove(metric_series(f, value));
+    }
+    assert_exposed(*state, "");
+    metric_series_remove(metric_series(f, overflow)); /* may be anybody's */
+    assert_exposed(*state, "# HELP g H.\n# TYPE g gauge\ng{l=\"overflow\"} 0\n");
+    metric_series_remove(NULL);
+}
+
 static void series_beyond_the_bound_share_the_overflow_series(void **state)
 {
     const char *const labels[] = {"l"}, *const overflow[] = {METRIC_OVERFLOW_VALUE};
@@ -381,6 +410,7 @@ int main(void)
         FRESH(bytes_that_are_no_utf8_are_replaced),
         FRESH(values_print_as_go_prints_them),
         FRESH(clear_removes_the_family_s_series),
+        FRESH(a_removed_series_leaves_the_others_to_be_found),
         FRESH(series_beyond_the_bound_share_the_overflow_series),
         FRESH(updates_of_many_threads_all_count),
         FRESH(raises_of_many_threads_do_not_add_up),

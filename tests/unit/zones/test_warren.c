@@ -573,6 +573,40 @@ static void an_address_claimed_twice_has_no_pointer_until_settled(void **state)
     assert_name(rr_at(f, DNS_ANSWER, 0), DNS_TYPE_PTR, "erin." ZONE);
 }
 
+/* Whoever is left gets the name, in whatever order the others came and went; each costs the same,
+ * or this takes minutes. */
+static void of_many_that_claim_a_name_the_last_one_gets_it(void **state)
+{
+    enum {
+        FIRST = 100,
+        COUNT = 30000,
+        LEFT = FIRST + 12345,
+    };
+    struct fixture *f = *state;
+    for (uint32_t i = FIRST; i < FIRST + COUNT; i++)
+        set_peer(f, i, "crowd", "10.9.0.1/32 10.9.0.1/32", NULL, NULL);
+    for (uint32_t i = FIRST; i < FIRST + COUNT; i += 2) /* as they were */
+        set_peer(f, i, "crowd", "10.9.0.1/32", NULL, "192.0.2.1:1");
+    for (uint32_t i = FIRST; i < FIRST + COUNT; i++) {
+        if (i == LEFT)
+            continue;
+        ask(f, "crowd." ZONE, DNS_TYPE_A);
+        assert_nxdomain(f);
+        if (i % 3 == 0)
+            set_peer(f, i, "other", NULL, NULL, NULL);
+        else
+            remove_peer(f, i);
+    }
+    ask(f, "crowd." ZONE, DNS_TYPE_A);
+    assert_rr(rr_at(f, DNS_ANSWER, 0), DNS_TYPE_A, "\n\x09\0\1", 4);
+    ask(f, "1.0.9.10.in-addr.arpa.", DNS_TYPE_PTR);
+    assert_name(rr_at(f, DNS_ANSWER, 0), DNS_TYPE_PTR, "crowd." ZONE);
+    struct zones_warren_peer_view view;
+    uint8_t key[KEY_SIZE];
+    key_of(key, LEFT);
+    assert_true(zones_warren_peer(f->z, key, &view) && view.owns_name);
+}
+
 static void a_peer_may_say_the_same_address_twice(void **state)
 {
     struct fixture *f = *state;
@@ -978,6 +1012,7 @@ int main(void)
         WITH_EXAMPLE(any_gives_all_records),
         WITH_EXAMPLE(a_name_claimed_twice_is_nobodys_until_settled),
         WITH_EXAMPLE(an_address_claimed_twice_has_no_pointer_until_settled),
+        WITH_EXAMPLE(of_many_that_claim_a_name_the_last_one_gets_it),
         WITH_EXAMPLE(a_peer_may_say_the_same_address_twice),
         WITH_EXAMPLE(newest_live_observation_wins_then_static_then_newest_idle),
         WITH_EXAMPLE(a_peer_without_a_record_is_published_by_its_key),

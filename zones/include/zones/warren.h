@@ -84,6 +84,8 @@ void zones_warren_begin_reload(struct zones_warren *z);
  * Only an empty zone heeds it. ERR_NO_MEMORY. */
 enum err zones_warren_expect(struct zones_warren *z, size_t count) MUST_CHECK;
 enum err zones_warren_end_reload(struct zones_warren *z) MUST_CHECK;
+/* Changes nothing: fetches from memory what the next change of the peer with KEY looks at first. */
+void zones_warren_prefetch(const struct zones_warren *z, const uint8_t key[static KEY_SIZE]);
 /* The registry moved on without a change of this zone: nothing but the serial, and that only at the
  * next change. */
 int64_t zones_warren_revision(const struct zones_warren *z);
