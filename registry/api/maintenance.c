@@ -21,7 +21,6 @@ enum {
     STATUS_RAFT_APPLIED = 7,
     STATUS_ERRORS = 8,
     STATUS_DB_SIZE_IN_USE = 9,
-    STATUS_DB_SIZE_QUOTA = 12,
 
     ALARM_ALARMS = 2,
     ALARM_MEMBER = 1,
@@ -83,7 +82,7 @@ size_t encode_status_size(const struct reply_header *h, const struct store_statu
     return pb_nested_size(encode_header_size(h)) + pb_bytes_size(strlen(API_ETCD_VERSION)) +
            pb_uint_size(s->database_size) + pb_uint_size(s->leader) + pb_uint_size(s->raft_index) +
            pb_uint_size(s->term) + pb_uint_size(s->raft_applied) + errors_size(s) +
-           pb_uint_size(s->in_use_size) + pb_uint_size(s->quota_size);
+           pb_uint_size(s->in_use_size);
 }
 
 uint8_t *encode_status(uint8_t *at, const struct reply_header *h, const struct store_status *s)
@@ -96,8 +95,7 @@ uint8_t *encode_status(uint8_t *at, const struct reply_header *h, const struct s
     at = pb_put_uint(at, STATUS_RAFT_TERM, s->term);
     at = pb_put_uint(at, STATUS_RAFT_APPLIED, s->raft_applied);
     at = put_errors(at, s);
-    at = pb_put_uint(at, STATUS_DB_SIZE_IN_USE, s->in_use_size);
-    return pb_put_uint(at, STATUS_DB_SIZE_QUOTA, s->quota_size);
+    return pb_put_uint(at, STATUS_DB_SIZE_IN_USE, s->in_use_size);
 }
 
 void maintenance_status(struct call *c, struct bytes message)
