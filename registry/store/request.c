@@ -30,9 +30,9 @@ struct pending *store_pending_create(struct store *s, enum store_request_type ty
 }
 
 enum {
-    /* A range beyond that is made in steps (reads.c), some hundred microseconds. */
+    /* A range beyond that is made in steps (reads.c). Any one key is within it. */
     SMALL_KEYS = 1000,
-    SMALL_SIZE = 256 << 10,
+    SMALL_SIZE = KV_REQUEST_SIZE_LIMIT,
 };
 
 /* --- reads ------------------------------------------------------------------------------------ */
