@@ -16,7 +16,7 @@
 enum {
     WATCH_CATCH_UP_REVISIONS = 1000, /* in one batch of history */
     /* Octets of keys and values after which a batch of history takes no further revision. */
-    WATCH_CATCH_UP_SIZE = 1 << 20,
+    WATCH_CATCH_UP_SIZE = 4 << 20,
 };
 
 struct watch_hub;
