@@ -226,7 +226,7 @@ static void answer_pending(struct store *s, struct pending *p, const struct stat
     if (source_error != OK) /* the change is made; what it replaced cannot be told */
         response.verdict = verdict_of_source(source_error);
     /* A compaction that changed nothing has nothing to wait for. */
-    if (p->is_physical && response.verdict == VERDICT_OK && s->is_purging) {
+    if (p->is_physical && response.verdict == VERDICT_OK && s->purge.is_on) {
         p->revision = response.revision;
         p->next = s->compactions;
         s->compactions = p;

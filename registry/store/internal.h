@@ -8,7 +8,8 @@
  *   apply.c    the log to state, and answers
  *   lease.c    deadlines, keepalives, expiry
  *   reads.c    reads that take more than one turn of the loop
- *   history.c  old values, compaction, purge
+ *   history.c  old values, compaction by time
+ *   purge.c    what a compaction made superfluous leaves the journal
  *   space.c    the quota and the NOSPACE alarm
  *   watch.c    watches and their catching up
  *   store.c    life, identity, status */
@@ -30,7 +31,6 @@
 
 enum {
     STORE_ARENA_LIMIT = 1 << 30,       /* of one answer: a range over everything must fit */
-    STORE_PURGE_BUDGET = 2000,         /* keys looked at in one step of the purge */
     STORE_RETRY_MS = 1000,             /* after a failure of the disk or a full queue */
     STORE_EXPIRY_BATCH = 256,          /* leases whose revocation is proposed in one go */
     STORE_MAX_PROPOSAL_SIZE = 4 << 20, /* the longest command; requests are bounded before */
@@ -51,6 +51,27 @@ struct pending {
     int64_t revision;     /* the header's of a physical compaction, once it was applied */
     store_done_fn *done;
     void *context;
+};
+
+enum {
+    PURGE_MAX_RUNS = 32
+};
+
+/* Places of revisions that are to leave the journal: purge.c. */
+struct purge {
+    bool is_on;
+    bool is_walking;  /* the state has more to drop */
+    bool is_removing; /* what was collected goes first */
+    bool is_mixed;    /* the growing run is not in order */
+    int64_t *places;  /* main and sub packed */
+    size_t count;
+    size_t capacity;
+    size_t run_start; /* of the growing run */
+    struct purge_run {
+        size_t next; /* to be removed */
+        size_t end;
+    } runs[PURGE_MAX_RUNS]; /* each in order */
+    size_t run_count;
 };
 
 struct settled_hook {
@@ -120,7 +141,7 @@ struct store {
     uv_timer_t space_timer;      /* looks at quota and free space */
     uv_idle_t background;        /* runs while there is catching up or purging to do */
     unsigned open_handles;       /* closed at the end, before the memory goes */
-    bool is_purging;
+    struct purge purge;
     bool is_background_on;
     bool is_closing;
 
@@ -206,7 +227,10 @@ void store_lease_retry(struct store *s, int64_t id);
 void store_history_init(struct store *s);
 void store_compacted(struct store *s); /* a compaction was applied: begin to purge */
 /* One step; whether there is more to do. */
-bool store_purge_step(struct store *s);
+/* Whether a step would do something now. */
+bool store_purge_is_ready(const struct store *s);
+void store_purge_step(struct store *s);
+void store_purge_close(struct store *s);
 void store_compaction_tick(uv_timer_t *timer);
 uint64_t store_compaction_interval_ms(const struct store *s);
 

@@ -254,7 +254,8 @@ static void start(struct store *s)
         uv_timer_start(&s->compaction_timer, store_compaction_tick, 0, interval);
     }
     store_space_measure(s);
-    s->is_purging = state_compacted(s->state) > 0;
+    if (state_compacted(s->state) > 0)
+        store_compacted(s);
     store_background(s);
 }
 
@@ -267,6 +268,7 @@ static void destroy(struct store *s)
     arena_fini(&s->read_arena);
     arena_fini(&s->catch_up_arena);
     arena_fini(&s->step_arena);
+    store_purge_close(s);
     strbuf_fini(&s->command);
     for (size_t i = 0; i < s->url_count; i++)
         free(s->urls[i]);

@@ -98,7 +98,7 @@ void store_watches_close(struct store *s)
 
 static bool has_work(const struct store *s)
 {
-    return s->is_purging || watch_hub_behind_count(s->hub) > 0 || store_has_long_reads(s);
+    return s->purge.is_on || watch_hub_behind_count(s->hub) > 0 || store_has_long_reads(s);
 }
 
 void store_background(struct store *s)
@@ -135,10 +135,9 @@ void store_background_step(uv_idle_t *idle)
         uv_timer_start(&s->retry_timer, store_retry, STORE_RETRY_MS, 0);
         return;
     }
-    bool purging = s->is_purging;
-    if (purging && journal_has_room(s->journal))
-        purging = store_purge_step(s);
-    else if (purging) { /* the journal is busy: not in a spin */
+    if (store_purge_is_ready(s))
+        store_purge_step(s);
+    else if (s->purge.is_on) { /* the journal is busy: not in a spin */
         if (!more) {
             pause_background(s);
             uv_timer_start(&s->retry_timer, store_retry, JOURNAL_FLUSH_MS / 10, 0);
@@ -146,6 +145,6 @@ void store_background_step(uv_idle_t *idle)
         return;
     }
     /* Watchers whose consumers have no room do not count: store_watch_resume begins again. */
-    if (!more && !purging)
+    if (!more && !s->purge.is_on)
         pause_background(s);
 }

@@ -2,6 +2,7 @@
 #include "registry/store.h"
 
 #include "base/arena.h"
+#include "consensus/journal.h"
 #include "tests/support/fault_vfs.h"
 
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -510,6 +512,41 @@ static void put_many(struct fixture *f, const char *value)
     }
 }
 
+static int64_t number_in_database(const struct fixture *f, const char *sql)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/warren.db", f->dir);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return number;
+}
+
+/* All in one, it would make everybody's writes wait for it. */
+static void a_purge_takes_many_transactions_and_all_of_its_rows(void **state)
+{
+    struct fixture *f = *state;
+    put_many(f, "x");
+    put_many(f, "y");
+    del(f, "m00000", "m00003");
+    put(f, "a", "z", 0);
+    int64_t before = number_in_database(f, "SELECT transactions FROM hard_state");
+    assert_int_equal(compact(f, get(f, "a").revision, true).verdict, VERDICT_OK);
+    del(f, "m00010", ""); /* behind the last removals */
+    int64_t after = number_in_database(f, "SELECT transactions FROM hard_state");
+    assert_true(after - before >= MANY_KEYS / JOURNAL_REMOVALS_SOON);
+    close_store(f);
+    /* The last value of each, without the three that were deleted, and what came behind them. */
+    assert_int_equal(number_in_database(f, "SELECT count(*) FROM revisions"), MANY_KEYS - 3 + 2);
+    open_store(f);
+    assert_int_equal(get(f, "m00020").count, 1);
+}
+
 static void begin(struct fixture *f, const struct store_request *q, struct reply *r)
 {
     *r = (struct reply){.type = q->type};
@@ -948,6 +985,7 @@ int main(void)
         STORE_TEST(a_watch_below_the_compaction_is_cancelled),
         STORE_TEST(compaction_forgets_what_is_below),
         STORE_TEST(equal_histories_have_equal_hashes),
+        STORE_TEST(a_purge_takes_many_transactions_and_all_of_its_rows),
         STORE_TEST(a_full_quota_raises_the_alarm),
         STORE_TEST(a_halted_store_reads_on_refuses_every_write_and_says_so),
         STORE_TEST(an_alarm_is_told_as_not_writable_until_it_is_disarmed),
