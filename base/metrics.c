@@ -30,7 +30,7 @@ enum {
 };
 
 struct metric_series {
-    const struct metric_family *family;
+    struct metric_family *family;
     uint64_t hash;
     char *values[METRIC_MAX_LABELS]; /* in the order of the family's sorted labels */
     alignas(CACHE_LINE_SIZE) _Atomic uint64_t cells[];
@@ -133,6 +133,16 @@ void metric_set(struct metric_series *s, double value)
 {
     assert(s->family->kind == METRIC_GAUGE);
     atomic_store_explicit(&s->cells[CELL_SUM], bits_of(value), memory_order_relaxed);
+}
+
+void metric_raise(struct metric_series *s, double value)
+{
+    assert(s->family->kind == METRIC_COUNTER);
+    uint64_t old = atomic_load_explicit(&s->cells[CELL_SUM], memory_order_relaxed);
+    while (value > double_of(old) &&
+           !atomic_compare_exchange_weak_explicit(&s->cells[CELL_SUM], &old, bits_of(value),
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 void metric_observe(struct metric_series *s, double value)
@@ -307,7 +317,7 @@ static void free_series(struct metric_series *s)
     free(s);
 }
 
-static struct metric_series *create_series(const struct metric_family *f, const char *const *sorted,
+static struct metric_series *create_series(struct metric_family *f, const char *const *sorted,
                                            uint64_t hash)
 {
     size_t cell_count = f->shard_count * f->shard_cells;
@@ -403,6 +413,46 @@ void metric_family_clear(struct metric_family *f)
         f->table[i] = NULL;
     }
     f->count = 0;
+    pthread_rwlock_unlock(&f->lock);
+}
+
+static bool is_overflow(const struct metric_series *s)
+{
+    for (size_t i = 0; i < s->family->label_count; i++)
+        if (strcmp(s->values[i], METRIC_OVERFLOW_VALUE) != 0)
+            return false;
+    return s->family->label_count > 0;
+}
+
+/* Closes the gap at AT of the table: no search may end there for what lies behind. */
+static void close_gap(struct metric_family *f, size_t at)
+{
+    size_t mask = f->capacity - 1;
+
+    for (size_t next = (at + 1) & mask; f->table[next]; next = (next + 1) & mask) {
+        size_t home = f->table[next]->hash & mask;
+        if (((next - home) & mask) >= ((next - at) & mask)) {
+            f->table[at] = f->table[next];
+            at = next;
+        }
+    }
+    f->table[at] = NULL;
+}
+
+void metric_series_remove(struct metric_series *s)
+{
+    if (!s)
+        return;
+    struct metric_family *f = s->family;
+    pthread_rwlock_wrlock(&f->lock);
+    if (!is_overflow(s)) {
+        size_t at = s->hash & (f->capacity - 1);
+        while (f->table[at] != s)
+            at = (at + 1) & (f->capacity - 1);
+        close_gap(f, at);
+        f->count--;
+        free_series(s);
+    }
     pthread_rwlock_unlock(&f->lock);
 }
 
@@ -535,6 +585,13 @@ struct metric_family *metrics_family(struct metrics *m, enum metric_kind kind, c
     }
     pthread_mutex_unlock(&m->lock);
     return f;
+}
+
+struct metric_series *metrics_single(struct metrics *m, enum metric_kind kind, const char *name,
+                                     const char *help)
+{
+    struct metric_family *f = metrics_family(m, kind, name, help, NULL, 0, NULL, 0);
+    return f ? metric_series(f, NULL) : NULL;
 }
 
 enum err metrics_create(struct metrics **out)

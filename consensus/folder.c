@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static char *join(const char *folder, const char *name)
@@ -91,6 +92,53 @@ static enum err check_files(const struct folder *f, struct strbuf *error)
     return e;
 }
 
+/* Who holds the lock of FD, as proc(5)'s /proc/locks tells it: "1: FLOCK ADVISORY WRITE PID
+ * MAJOR:MINOR:INODE 0 EOF"; 0 if it does not (another namespace, a file system with other device
+ * numbers). A lock file that holds a pid would have to be written, and --check writes nothing. */
+static long lock_holder(int fd)
+{
+    struct stat st;
+    FILE *f = fopen("/proc/locks", "re");
+    char line[256];
+    long holder = 0;
+    if (f == NULL || fstat(fd, &st) != 0) {
+        if (f != NULL)
+            fclose(f);
+        return 0;
+    }
+    while (holder == 0 && fgets(line, sizeof(line), f) != NULL) {
+        long pid;
+        unsigned major_number, minor_number;
+        unsigned long long inode;
+        if (sscanf(line, "%*d: FLOCK %*s %*s %ld %x:%x:%llu", &pid, &major_number, &minor_number,
+                   &inode) == 4 &&
+            pid > 0 && inode == st.st_ino && major_number == major(st.st_dev) &&
+            minor_number == minor(st.st_dev))
+            holder = pid;
+    }
+    fclose(f);
+    return holder;
+}
+
+static void explain_holder(const struct folder *f, struct strbuf *error)
+{
+    char path[64], name[32] = ""; /* a name has at most 15 octets */
+    long pid = lock_holder(f->lock_fd);
+    (void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+    FILE *comm = pid > 0 ? fopen(path, "re") : NULL;
+    if (comm != NULL && fgets(name, sizeof(name), comm) == NULL)
+        name[0] = '\0';
+    if (comm != NULL)
+        fclose(comm);
+    name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] = '\0';
+    if (pid > 0)
+        strbuf_add_format(error, "%s: %s, process %ld, uses this data directory; stop it first\n",
+                          f->lock, name[0] != '\0' ? name : "another program", pid);
+    else
+        strbuf_add_format(error, "%s: another process uses this data directory; stop it first\n",
+                          f->lock);
+}
+
 static enum err take_lock(struct folder *f, struct strbuf *error)
 {
     f->lock_fd = open(f->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -104,8 +152,7 @@ static enum err take_lock(struct folder *f, struct strbuf *error)
     if (errno != EWOULDBLOCK)
         return fail(error, f->lock, errno,
                     "cannot lock the data directory; use a file system that has locks");
-    strbuf_add_format(error, "%s: another process uses this data directory; stop it first\n",
-                      f->lock);
+    explain_holder(f, error);
     return ERR_EXISTS;
 }
 

@@ -209,7 +209,8 @@ static void dispatch_later(struct journal *j)
 {
     if (j->is_running || j->is_dead || j->is_closing)
         return;
-    if (overlay_size(j->open) > JOURNAL_MAX_OVERLAY_SIZE / 4)
+    if (overlay_size(j->open) > JOURNAL_MAX_OVERLAY_SIZE / 4 ||
+        j->open->gone_count >= JOURNAL_REMOVALS_SOON)
         dispatch_soon(j);
     else if (!uv_is_active((uv_handle_t *)&j->flush))
         (void)uv_timer_start(&j->flush, on_flush, JOURNAL_FLUSH_MS, 0);
@@ -355,6 +356,11 @@ static size_t overlay_total(const struct journal *j)
 bool journal_has_room(const struct journal *j)
 {
     return overlay_total(j) < JOURNAL_MAX_OVERLAY_SIZE;
+}
+
+size_t journal_staged_removals(const struct journal *j)
+{
+    return j->open->gone_count;
 }
 
 static enum err copy_revision(struct arena *arena, const struct journal_revision *r,

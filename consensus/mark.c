@@ -1,6 +1,6 @@
 #include "mark.h"
 
-#include "crc32c.h"
+#include "base/crc32c.h"
 
 #include <errno.h>
 #include <fcntl.h>

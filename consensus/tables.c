@@ -1,6 +1,6 @@
 #include "tables.h"
 
-#include "crc32c.h"
+#include "base/crc32c.h"
 
 #include <assert.h>
 #include <stdio.h>

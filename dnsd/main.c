@@ -181,7 +181,8 @@ static int check(const struct member_options *options)
     enum err e = journal_check(member_data_dir(options), NULL, &report);
     fputs(strbuf_str(&report), stdout);
     if (e != OK)
-        fprintf(stderr, "warrend: %s: %s\n", member_data_dir(options), err_text(e));
+        fprintf(stderr, "warrend: %s: %s\n", member_data_dir(options),
+                e == ERR_EXISTS ? "in use, nothing was checked" : err_text(e));
     strbuf_fini(&report);
     return e == OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

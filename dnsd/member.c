@@ -5,7 +5,9 @@
 #include "registry/store.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,7 @@ struct member {
     size_t listen_count;
     const char *client[MEMBER_MAX_URLS];
     size_t client_count;
+    char *taken[MEMBER_MAX_URLS]; /* owned; what is listened on, with the ports that it got */
     const char *peer[MEMBER_MAX_URLS];
     size_t peer_count;
     char *texts[4]; /* owned copies, cut at the commas */
@@ -254,6 +257,24 @@ static enum err split_urls(struct member *m, const char *flag, const char *text,
     return OK;
 }
 
+/* Nobody can connect to port 0, and which one is meant only who listens knows. */
+static enum err check_advertised(const char *flag, const char *const *urls, size_t count,
+                                 struct strbuf *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strtoul(strrchr(urls[i], ':') + 1, NULL, 10) != 0)
+            continue;
+        strbuf_add_format(error, "warrend: --%s: %s: port 0 cannot be told to others; %s", flag,
+                          urls[i],
+                          strcmp(flag, "advertise-client-urls") == 0
+                              ? "name one, or leave the flag out to tell the one that "
+                                "--listen-client-urls gets"
+                              : "name one");
+        return ERR_INVALID;
+    }
+    return OK;
+}
+
 static enum err parse_number(const char *flag, const char *text, uint64_t min, uint64_t max,
                              uint64_t *out, struct strbuf *error)
 {
@@ -432,8 +453,12 @@ static enum err read_options(struct member *m, struct strbuf *error)
     enum err e = split_urls(m, "listen-client-urls", listen, m->listen, &m->listen_count, error);
     if (e == OK)
         e = split_urls(m, "advertise-client-urls", client, m->client, &m->client_count, error);
+    if (e == OK && o->advertise_client_urls != NULL)
+        e = check_advertised("advertise-client-urls", m->client, m->client_count, error);
     if (e == OK)
         e = split_urls(m, "initial-advertise-peer-urls", peer, m->peer, &m->peer_count, error);
+    if (e == OK)
+        e = check_advertised("initial-advertise-peer-urls", m->peer, m->peer_count, error);
     if (e == OK && o->listen_peer_urls != NULL)
         e = split_urls(m, "listen-peer-urls", o->listen_peer_urls, unused, &unused_count, error);
     if (e == OK)
@@ -460,8 +485,15 @@ const char *member_data_dir(const struct member_options *options)
 {
     if (options->data_dir != NULL && options->data_dir[0] != '\0')
         return options->data_dir;
+    /* systemd.exec(5): with several names in StateDirectory= their paths are joined with colons.
+     * One byte more than a path may have, so that what is cut off here is refused as too long. */
+    static char first[PATH_MAX + 1];
     const char *state = getenv("STATE_DIRECTORY");
-    return state != NULL && state[0] != '\0' ? state : DEFAULT_DATA_DIR;
+    size_t size = state != NULL ? strcspn(state, ":") : 0;
+    if (size == 0)
+        return DEFAULT_DATA_DIR;
+    (void)snprintf(first, sizeof(first), "%.*s", (int)(size < PATH_MAX ? size : PATH_MAX), state);
+    return first;
 }
 
 /* The store and the API say lines; who prints or logs ERROR ends the last one. */
@@ -469,6 +501,23 @@ static void drop_last_newline(struct strbuf *error)
 {
     if (error->size > 0 && error->data[error->size - 1] == '\n')
         error->data[--error->size] = '\0';
+}
+
+/* The URLs that are listened on, a port 0 as what the kernel gave for it; they are what is
+ * advertised where nothing else was said. */
+static enum err take_ports(struct member *m)
+{
+    for (size_t i = 0; i < m->listen_count; i++) {
+        const char *url = m->listen[i];
+        int size = (int)(strrchr(url, ':') - url);
+        if (asprintf(&m->taken[i], "%.*s:%u", size, url, (unsigned)api_port(m->api, i)) < 0) {
+            m->taken[i] = NULL;
+            return ERR_NO_MEMORY;
+        }
+    }
+    if (m->options->advertise_client_urls != NULL)
+        return OK;
+    return store_set_client_urls(m->store, (const char *const *)m->taken, m->listen_count);
 }
 
 enum err member_open(struct member **out, const struct member_options *options, uv_loop_t *loop,
@@ -509,6 +558,8 @@ enum err member_open(struct member **out, const struct member_options *options, 
     };
     if (e == OK)
         e = api_create(&m->api, &api, error);
+    if (e == OK)
+        e = take_ports(m);
     if (e != OK) {
         if (error->size == 0)
             strbuf_add_format(error, "warrend: registry: %s", err_text(e));
@@ -534,6 +585,8 @@ void member_close(struct member *m)
         store_close(m->store);
     for (size_t i = 0; i < m->text_count; i++)
         free(m->texts[i]);
+    for (size_t i = 0; i < m->listen_count; i++)
+        free(m->taken[i]);
     free(m);
 }
 
@@ -545,11 +598,7 @@ struct store *member_store(struct member *m)
 void member_describe(const struct member *m, struct strbuf *out)
 {
     strbuf_add_format(out, "registry %s in %s, clients at", m->name, member_data_dir(m->options));
-    for (size_t i = 0; i < m->listen_count; i++) {
-        const char *url = m->listen[i];
-        const char *colon = strrchr(url, ':');
-        strbuf_add_format(out, "%s %.*s:%u", i > 0 ? "," : "", (int)(colon - url), url,
-                          (unsigned)api_port(m->api, i));
-    }
+    for (size_t i = 0; i < m->listen_count; i++)
+        strbuf_add_format(out, "%s %s", i > 0 ? "," : "", m->taken[i]);
     strbuf_add_char(out, '\n');
 }

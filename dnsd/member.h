@@ -57,7 +57,8 @@ enum err member_options_from_environment(struct member_options *options,
                                          struct strbuf *error) MUST_CHECK;
 /* Whether any was given. */
 bool member_options_given(const struct member_options *options);
-/* Where the data lies: --data-dir, else $STATE_DIRECTORY, else /var/lib/warren. */
+/* Where the data lies: --data-dir, else $STATE_DIRECTORY (the first folder of several), else
+ * /var/lib/warren. Valid until the next call. */
 const char *member_data_dir(const struct member_options *options);
 
 /* Checks the options, opens the store and listens for clients. ERROR gets lines for a user.

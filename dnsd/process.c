@@ -136,7 +136,17 @@ static enum err open_member(struct process *p, struct strbuf *error)
 
 enum err process_need_store(struct process *p, struct strbuf *error)
 {
-    return open_member(p, error);
+    bool was_open = p->member != NULL;
+    enum err e = open_member(p, error);
+    /* At the start it is described with the zones; a reload that opens it, whether it succeeds in
+     * the end or not, has no such lines. */
+    if (e == OK && !was_open && p->instance != NULL) {
+        struct strbuf line = STRBUF_EMPTY;
+        member_describe(p->member, &line);
+        log_line(LOG_INFO, "%.*s", (int)line.size - 1, strbuf_str(&line));
+        strbuf_fini(&line);
+    }
+    return e;
 }
 
 static void close_member(struct process *p)

@@ -17,6 +17,7 @@
 
 enum {
     VALUE_ARENA_LIMIT = 4 << 20, /* of one value's parts: PEER_MAX_VALUE_SIZE bounds the value */
+    APPLY_AHEAD = 4,             /* keys of a page */
 };
 
 static const char log_name[] = "warren";
@@ -118,6 +119,17 @@ static enum err make_metrics(struct zone_feed *f)
     return is_whole ? OK : ERR_NO_MEMORY;
 }
 
+/* A zone that nobody serves any more has none. */
+static void drop_metrics(struct zone_feed *f)
+{
+    struct metric_series **all[] = {&f->peers, &f->published, &f->revision_series, &f->invalid,
+                                    &f->memory};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        metric_series_remove(*all[i]);
+        *all[i] = NULL;
+    }
+}
+
 static void update_metrics(struct zone_feed *f)
 {
     metric_set(f->peers, (double)zones_warren_peer_count(f->zone));
@@ -187,27 +199,67 @@ static enum err apply_endpoint(struct zone_feed *f, const struct change *c, stru
     return set != OK ? set : e;
 }
 
-/* ERR_NO_MEMORY: nothing of it was done. */
-static enum err apply(struct zone_feed *f, const struct kv *kv, bool is_delete)
+/* KV as a change. The range holds neighbours, for "wg.example.-x." begins as "wg.example." does:
+ * those keys are REGISTRY_KEY_OTHER. */
+static void read_change(const struct zone_feed *f, const struct kv *kv, bool is_delete,
+                        struct change *out)
 {
-    struct change c = {
-        .key_text = kv->key, .value = is_delete ? NULL : &kv->value, .revision = kv->mod_revision};
-    registry_key_parse(&c.key, kv->key);
-    /* The range holds neighbours: "wg.example.-x." begins as "wg.example." does. */
-    if (c.key.type == REGISTRY_KEY_OTHER ||
-        !bytes_equal(c.key.zone, bytes_of(f->name.data, f->name.size)))
-        return OK;
+    out->key_text = kv->key;
+    out->value = is_delete ? NULL : &kv->value;
+    out->revision = kv->mod_revision;
+    registry_key_parse_in(&out->key, bytes_of(f->name.data, f->name.size), kv->key);
+}
+
+/* ERR_NO_MEMORY: nothing of it was done. */
+static enum err apply(struct zone_feed *f, const struct change *c)
+{
     struct strbuf why = STRBUF_EMPTY;
-    enum err e = c.key.type == REGISTRY_KEY_ZONE   ? apply_zone(f, &c, &why)
-                 : c.key.type == REGISTRY_KEY_PEER ? apply_peer(f, &c, &why)
-                                                   : apply_endpoint(f, &c, &why);
+    enum err e = OK;
+    if (c->key.type == REGISTRY_KEY_OTHER)
+        return OK;
+    if (c->key.type == REGISTRY_KEY_ZONE)
+        e = apply_zone(f, c, &why);
+    else if (c->key.type == REGISTRY_KEY_PEER)
+        e = apply_peer(f, c, &why);
+    else
+        e = apply_endpoint(f, c, &why);
     arena_reset(&f->arena);
     if (e == ERR_MALFORMED)
-        note_fault(f, &c, &why);
+        note_fault(f, c, &why);
     else if (e == OK)
-        bad_keys_remove(&f->faults, kv->key);
+        bad_keys_remove(&f->faults, c->key_text);
     strbuf_fini(&why);
     return e == ERR_MALFORMED ? OK : e;
+}
+
+/* Keys come in their order, and lie, like what the zone has of them, all over the memory: what a
+ * change will look at is on its way while those before it are applied. */
+static void fetch_ahead(const struct zone_feed *f, const struct change *c)
+{
+    if (c->value != NULL && c->value->size > 0) {
+        __builtin_prefetch(c->value->data);
+        __builtin_prefetch(c->value->data + c->value->size - 1);
+    }
+    if (c->key.type == REGISTRY_KEY_PEER || c->key.type == REGISTRY_KEY_ENDPOINT)
+        zones_warren_prefetch(f->zone, c->key.peer);
+}
+
+static enum err apply_page(struct zone_feed *f, const struct kv_range_response *page)
+{
+    struct change ahead[APPLY_AHEAD];
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < page->kv_count + APPLY_AHEAD; i++) {
+        struct change *c = &ahead[i % APPLY_AHEAD];
+        if (i >= APPLY_AHEAD)
+            e = apply(f, c);
+        if (i < page->kv_count) {
+            read_change(f, &page->kvs[i], false, c);
+            fetch_ahead(f, c);
+        } else {
+            c->key.type = REGISTRY_KEY_OTHER;
+        }
+    }
+    return e;
 }
 
 /* --- following -------------------------------------------------------------------------------- */
@@ -224,8 +276,11 @@ static bool deliver(void *context, const struct store_watch_batch *batch)
         return true;
     }
     /* What was applied before memory ran out comes again, which does no harm. */
-    for (size_t i = 0; e == OK && i < batch->event_count; i++)
-        e = apply(f, &batch->events[i].kv, batch->events[i].type == KV_EVENT_DELETE);
+    for (size_t i = 0; e == OK && i < batch->event_count; i++) {
+        struct change c;
+        read_change(f, &batch->events[i].kv, batch->events[i].type == KV_EVENT_DELETE, &c);
+        e = apply(f, &c);
+    }
     reclaim(f);
     update_metrics(f);
     f->is_held = e != OK;
@@ -310,8 +365,7 @@ static enum err take_page(struct zone_feed *f, const struct store_response *resp
         f->is_load_begun = true;
         f->revision = response->revision;
     }
-    for (size_t i = 0; e == OK && i < page->kv_count; i++)
-        e = apply(f, &page->kvs[i], false);
+    e = apply_page(f, page);
     if (e == OK && page->kv_count > 0) {
         struct bytes last = page->kvs[page->kv_count - 1].key;
         strbuf_clear(&f->next_key);
@@ -408,6 +462,7 @@ static void feed_free(struct zone_feed *f)
 {
     if (f->has_request || f->handles > 0)
         return;
+    drop_metrics(f);
     zones_warren_destroy(f->zone);
     strbuf_fini(&f->name);
     strbuf_fini(&f->first_key);
@@ -496,6 +551,7 @@ void zone_feed_close(struct zone_feed *f)
         store_watch_cancel(f->watch);
     f->watch = NULL;
     f->state = FEED_CLOSED;
+    drop_metrics(f);   /* now: a new feed of the zone makes its own */
     synchronize_rcu(); /* readers that had the zone before its handler went */
     uv_close((uv_handle_t *)&f->step, handle_closed);
     uv_close((uv_handle_t *)&f->retry, handle_closed);

@@ -72,17 +72,18 @@ static bool take(struct bytes *text, const char *part)
     return true;
 }
 
-/* A WireGuard key in the one spelling that we write. */
+/* A WireGuard key in the one spelling that we write: lower case. */
 static bool take_key(struct bytes *text, uint8_t key[static KEY_SIZE])
 {
     const char *chars = (const char *)text->data;
-    char again[KEY_BASE32_SIZE];
+    uint8_t common = 0x20; /* what the lower case letters have, and the digits, and no capital */
 
     if (text->size < KEY_BASE32_UNPADDED_SIZE ||
         key_from_base32(key, chars, KEY_BASE32_UNPADDED_SIZE) != OK)
         return false;
-    key_to_base32(again, key);
-    if (memcmp(again, chars, KEY_BASE32_UNPADDED_SIZE) != 0)
+    for (size_t i = 0; i < KEY_BASE32_UNPADDED_SIZE; i++)
+        common &= (uint8_t)chars[i];
+    if (common == 0)
         return false;
     *text = bytes_of(text->data + KEY_BASE32_UNPADDED_SIZE, text->size - KEY_BASE32_UNPADDED_SIZE);
     return true;
@@ -101,19 +102,22 @@ static bool is_zone_text(struct bytes zone)
     return bytes_equal(zone, bytes_of(text, size));
 }
 
-void registry_key_parse(struct registry_key *out, struct bytes key)
+/* What is behind the prefix of all zones' keys, and in front of its first slash. */
+static bool split_zone(struct bytes key, struct bytes *zone, struct bytes *left)
 {
-    struct registry_key k = {.type = REGISTRY_KEY_OTHER};
-    struct bytes left = key;
+    if (!take(&key, REGISTRY_ZONES_PREFIX))
+        return false;
+    const uint8_t *slash = key.size > 0 ? memchr(key.data, '/', key.size) : NULL;
+    *zone = bytes_of(key.data, slash != NULL ? (size_t)(slash - key.data) : key.size);
+    *left = bytes_of(key.data + zone->size, key.size - zone->size);
+    return true;
+}
 
-    *out = k;
-    if (!take(&left, REGISTRY_ZONES_PREFIX))
-        return;
-    const uint8_t *slash = left.size > 0 ? memchr(left.data, '/', left.size) : NULL;
-    k.zone = bytes_of(left.data, slash != NULL ? (size_t)(slash - left.data) : left.size);
-    if (!is_zone_text(k.zone))
-        return;
-    left = bytes_of(left.data + k.zone.size, left.size - k.zone.size);
+/* A key of ZONE, of which LEFT is behind the zone. */
+static void parse_key_in_zone(struct registry_key *out, struct bytes zone, struct bytes left)
+{
+    struct registry_key k = {.type = REGISTRY_KEY_OTHER, .zone = zone};
+
     if (left.size == 0) {
         k.type = REGISTRY_KEY_ZONE;
     } else if (take(&left, PEERS_PART)) {
@@ -129,6 +133,24 @@ void registry_key_parse(struct registry_key *out, struct bytes key)
         return;
     }
     *out = k;
+}
+
+void registry_key_parse(struct registry_key *out, struct bytes key)
+{
+    struct bytes zone, left;
+
+    *out = (struct registry_key){.type = REGISTRY_KEY_OTHER};
+    if (split_zone(key, &zone, &left) && is_zone_text(zone))
+        parse_key_in_zone(out, zone, left);
+}
+
+void registry_key_parse_in(struct registry_key *out, struct bytes zone, struct bytes key)
+{
+    struct bytes found, left;
+
+    *out = (struct registry_key){.type = REGISTRY_KEY_OTHER};
+    if (split_zone(key, &found, &left) && bytes_equal(found, zone))
+        parse_key_in_zone(out, found, left);
 }
 
 /* --- messages -------------------------------------------------------------------------------- */

@@ -80,9 +80,7 @@ enum err published_add(struct published *p, struct bytes zone, struct bytes key_
                        struct bytes value, int64_t mod_revision)
 {
     struct registry_key key;
-    registry_key_parse(&key, key_text);
-    if (key.type == REGISTRY_KEY_OTHER || !bytes_equal(key.zone, zone))
-        return OK;
+    registry_key_parse_in(&key, zone, key_text);
     if (key.type == REGISTRY_KEY_PEER)
         return add_peer(p, key.peer, value);
     return key.type == REGISTRY_KEY_ENDPOINT ? add_observation(p, key.peer, value, mod_revision)

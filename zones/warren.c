@@ -289,15 +289,17 @@ static uint64_t peer_hash(const void *context, uint64_t slot)
     return zone_hash(context, p->key, KEY_SIZE);
 }
 
-static enum err prepare(struct zones_warren *z, const struct peer *old, const struct peer *new)
+static enum err prepare(struct zones_warren *z, uint64_t hash, const struct peer *old,
+                        const struct peer *new)
 {
     enum err e = OK;
+    claims_foresee(z, new);
     if (old == NULL)
-        e = index_reserve(&z->by_key, zone_hash(z, new->key, KEY_SIZE), peer_hash, z, &z->garbage);
-    if (e == OK)
-        e = claims_prepare(z, old, new);
+        e = index_reserve(&z->by_key, hash, peer_hash, z, &z->garbage);
     if (e == OK)
         e = list_prepare(&z->list);
+    if (e == OK)
+        e = claims_prepare(z, old, new);
     for (size_t i = 0; e == OK && old != NULL && i < old->group_count; i++)
         e = list_prepare(&old->groups[i].group->list);
     for (size_t i = 0; e == OK && new != NULL &&i < new->group_count; i++)
@@ -367,14 +369,14 @@ static void tell_listeners(const struct zones_warren *z, const uint8_t key[stati
         l->changed(l->context, key);
 }
 
-static void commit(struct zones_warren *z, struct peer *old, struct peer *new)
+static void commit(struct zones_warren *z, uint64_t hash, struct peer *old, struct peer *new)
 {
     if (old == NULL)
-        index_insert(&z->by_key, zone_hash(z, new->key, KEY_SIZE), new, false);
+        index_insert(&z->by_key, hash, new, false);
     else if (new != NULL)
-        index_replace(&z->by_key, zone_hash(z, old->key, KEY_SIZE), old, new, false);
+        index_replace(&z->by_key, hash, old, new, false);
     else
-        index_remove(&z->by_key, zone_hash(z, old->key, KEY_SIZE), old);
+        index_remove(&z->by_key, hash, old);
     claims_commit(z, old, new);
     list_change(z, old, new);
     for (size_t i = 0; new != NULL &&i < new->group_count; i++)
@@ -395,12 +397,13 @@ static void commit(struct zones_warren *z, struct peer *old, struct peer *new)
 }
 
 /* Takes NEW in place of OLD; either may be NULL. On failure NEW is freed and nothing has changed.
- */
-static enum err take_change(struct zones_warren *z, struct peer *old, struct peer *new)
+ * HASH is their key's. */
+static enum err take_change(struct zones_warren *z, uint64_t hash, struct peer *old,
+                            struct peer *new)
 {
-    enum err e = prepare(z, old, new);
+    enum err e = prepare(z, hash, old, new);
     if (e == OK) {
-        commit(z, old, new);
+        commit(z, hash, old, new);
         tell_listeners(z, new != NULL ? new->key : old->key);
     } else {
         drop_unused_groups(z, new);
@@ -461,7 +464,8 @@ enum err zones_warren_set_peer(struct zones_warren *z, const uint8_t key[static 
                                const struct registry_peer *peer, int64_t revision)
 {
     static const struct registry_peer no_record;
-    struct peer *old = zone_find_peer(z, key), *new = NULL;
+    uint64_t hash = zone_hash(z, key, KEY_SIZE);
+    struct peer *old = zone_find_peer_hashed(z, hash, key), *new = NULL;
     const struct observation *observations = old != NULL ? old->observations : NULL;
     enum err e = OK;
     if (peer == NULL && (old == NULL || !old->has_record)) {
@@ -477,7 +481,7 @@ enum err zones_warren_set_peer(struct zones_warren *z, const uint8_t key[static 
     if (e == OK && new != NULL)
         new->generation = z->generation;
     if (e == OK)
-        e = take_change(z, old, new);
+        e = take_change(z, hash, old, new);
     if (e == OK)
         advance(z, revision);
     return e;
@@ -495,7 +499,8 @@ static struct observation **find_observation(struct peer *p,
 }
 
 /* *P publishes ENDPOINT from now on, and becomes what takes its place if it did not already. */
-static enum err publish(struct zones_warren *z, struct peer **p, const struct ip_endpoint *endpoint)
+static enum err publish(struct zones_warren *z, uint64_t hash, struct peer **p,
+                        const struct ip_endpoint *endpoint)
 {
     struct ip_endpoint was;
     struct peer *new;
@@ -504,7 +509,7 @@ static enum err publish(struct zones_warren *z, struct peer **p, const struct ip
         return OK;
     enum err e = peer_clone(&new, *p, endpoint);
     if (e == OK)
-        e = take_change(z, *p, new);
+        e = take_change(z, hash, *p, new);
     if (e == OK)
         *p = new;
     return e;
@@ -513,7 +518,8 @@ static enum err publish(struct zones_warren *z, struct peer **p, const struct ip
 static enum err end_observation(struct zones_warren *z, const uint8_t key[static KEY_SIZE],
                                 const uint8_t observer[static KEY_SIZE])
 {
-    struct peer *p = zone_find_peer(z, key);
+    uint64_t hash = zone_hash(z, key, KEY_SIZE);
+    struct peer *p = zone_find_peer_hashed(z, hash, key);
     struct observation *gone = p != NULL ? *find_observation(p, observer) : NULL;
     if (gone == NULL)
         return OK;
@@ -523,9 +529,9 @@ static enum err end_observation(struct zones_warren *z, const uint8_t key[static
     struct ip_endpoint endpoint = published_endpoint(p->observations, gone, NULL, &fixed);
     bool is_last = p->observations == gone && gone->next == NULL;
     if (is_last && !p->has_record) {
-        e = take_change(z, p, NULL);
+        e = take_change(z, hash, p, NULL);
     } else {
-        e = publish(z, &p, &endpoint);
+        e = publish(z, hash, &p, &endpoint);
         if (e == OK)
             *find_observation(p, observer) = gone->next;
     }
@@ -540,18 +546,19 @@ static enum err end_observation(struct zones_warren *z, const uint8_t key[static
 static enum err take_observation(struct zones_warren *z, const uint8_t key[static KEY_SIZE],
                                  struct observation *taken)
 {
-    struct peer *p = zone_find_peer(z, key);
+    uint64_t hash = zone_hash(z, key, KEY_SIZE);
+    struct peer *p = zone_find_peer_hashed(z, hash, key);
     enum err e;
     if (p == NULL) {
         e = peer_create(&p, key, NULL, 0, &taken->endpoint);
         if (e == OK)
-            e = take_change(z, NULL, p);
+            e = take_change(z, hash, NULL, p);
     } else {
         struct ip_endpoint fixed;
         peer_static_endpoint(p, &fixed);
         struct ip_endpoint endpoint = published_endpoint(
             p->observations, *find_observation(p, taken->observer), taken, &fixed);
-        e = publish(z, &p, &endpoint);
+        e = publish(z, hash, &p, &endpoint);
     }
     if (e != OK)
         return e;
@@ -623,6 +630,11 @@ enum err zones_warren_expect(struct zones_warren *z, size_t count)
     return e == OK ? index_expect(&z->by_address, count) : e;
 }
 
+void zones_warren_prefetch(const struct zones_warren *z, const uint8_t key[static KEY_SIZE])
+{
+    index_prefetch(&z->by_key, zone_hash(z, key, KEY_SIZE));
+}
+
 struct sweep {
     struct zones_warren *z;
     enum err error;
@@ -677,7 +689,7 @@ static void view_of(const struct zones_warren *z, const struct peer *p,
                     struct zones_warren_peer_view *out)
 {
     const struct item *prefix = peer_first_prefix(p);
-    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next_prefix(prefix))
+    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next(prefix))
         peer_prefix(prefix, &z->view_prefixes[i]);
     *out = (struct zones_warren_peer_view){
         .key = p->key,

@@ -9,29 +9,24 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static struct metric_series *series(struct metrics *m, enum metric_kind kind, const char *name,
-                                    const char *help)
-{
-    struct metric_family *f = metrics_family(m, kind, name, help, NULL, 0, NULL, 0);
-    return f != NULL ? metric_series(f, NULL) : NULL;
-}
-
 enum err process_metrics_init(struct process_metrics *out, struct metrics *m)
 {
     struct process_metrics p = {
-        .cpu_seconds = series(m, METRIC_COUNTER, "process_cpu_seconds_total",
-                              "Total user and system CPU time spent in seconds."),
-        .open_fds = series(m, METRIC_GAUGE, "process_open_fds", "Number of open file descriptors."),
-        .max_fds =
-            series(m, METRIC_GAUGE, "process_max_fds", "Maximum number of open file descriptors."),
-        .virtual_memory = series(m, METRIC_GAUGE, "process_virtual_memory_bytes",
-                                 "Virtual memory size in bytes."),
-        .virtual_memory_max = series(m, METRIC_GAUGE, "process_virtual_memory_max_bytes",
-                                     "Maximum amount of virtual memory available in bytes."),
-        .resident_memory = series(m, METRIC_GAUGE, "process_resident_memory_bytes",
-                                  "Resident memory size in bytes."),
-        .start_time = series(m, METRIC_GAUGE, "process_start_time_seconds",
-                             "Start time of the process since unix epoch in seconds."),
+        .cpu_seconds = metrics_single(m, METRIC_COUNTER, "process_cpu_seconds_total",
+                                      "Total user and system CPU time spent in seconds."),
+        .open_fds =
+            metrics_single(m, METRIC_GAUGE, "process_open_fds", "Number of open file descriptors."),
+        .max_fds = metrics_single(m, METRIC_GAUGE, "process_max_fds",
+                                  "Maximum number of open file descriptors."),
+        .virtual_memory = metrics_single(m, METRIC_GAUGE, "process_virtual_memory_bytes",
+                                         "Virtual memory size in bytes."),
+        .virtual_memory_max =
+            metrics_single(m, METRIC_GAUGE, "process_virtual_memory_max_bytes",
+                           "Maximum amount of virtual memory available in bytes."),
+        .resident_memory = metrics_single(m, METRIC_GAUGE, "process_resident_memory_bytes",
+                                          "Resident memory size in bytes."),
+        .start_time = metrics_single(m, METRIC_GAUGE, "process_start_time_seconds",
+                                     "Start time of the process since unix epoch in seconds."),
     };
     if (p.cpu_seconds == NULL || p.open_fds == NULL || p.max_fds == NULL ||
         p.virtual_memory == NULL || p.virtual_memory_max == NULL || p.resident_memory == NULL ||
@@ -93,10 +88,7 @@ static void update_from_stat(const struct process_metrics *p)
     for (int i = 4; i <= LAST; i++)
         fields[i] = strtod(at, &at);
     double ticks = (double)sysconf(_SC_CLK_TCK);
-    double cpu = (fields[UTIME] + fields[STIME]) / ticks;
-    double before = metric_value(p->cpu_seconds);
-    if (cpu > before)
-        metric_add(p->cpu_seconds, cpu - before);
+    metric_raise(p->cpu_seconds, (fields[UTIME] + fields[STIME]) / ticks);
     metric_set(p->virtual_memory, fields[VSIZE]);
     metric_set(p->resident_memory, fields[RSS] * (double)sysconf(_SC_PAGESIZE));
     double boot = boot_time();

@@ -205,15 +205,14 @@ static enum err init_fixed_series(struct metrics *m)
         "A metric with a constant '1' value labeled by version, revision, and goversion from which "
         "CoreDNS was built.",
         labels, ARRAY_COUNT(labels), NULL, 0);
-    struct metric_family *panics =
-        metrics_family(m, METRIC_COUNTER, "coredns_panics_total",
-                       "A metrics that counts the number of panics.", NULL, 0, NULL, 0);
+    struct metric_series *panics = metrics_single(m, METRIC_COUNTER, "coredns_panics_total",
+                                                  "A metrics that counts the number of panics.");
     struct health_metrics health;
     struct metric_series *reload_failed;
     if (build == NULL || panics == NULL)
         return ERR_NO_MEMORY;
     struct metric_series *info = metric_series(build, values);
-    if (info == NULL || metric_series(panics, NULL) == NULL)
+    if (info == NULL)
         return ERR_NO_MEMORY;
     metric_set(info, 1);
     enum err err = health_metrics_init(&health, m);

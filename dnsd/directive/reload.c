@@ -326,10 +326,8 @@ static void reload_stop(void *context, struct instance *inst UNUSED, bool restar
 
 enum err reload_metrics_init(struct metric_series **failed, struct metrics *m)
 {
-    struct metric_family *f =
-        metrics_family(m, METRIC_COUNTER, "coredns_reload_failed_total",
-                       "Counter of the number of failed reload attempts.", NULL, 0, NULL, 0);
-    struct metric_series *s = f != NULL ? metric_series(f, NULL) : NULL;
+    struct metric_series *s = metrics_single(m, METRIC_COUNTER, "coredns_reload_failed_total",
+                                             "Counter of the number of failed reload attempts.");
     if (s == NULL)
         return ERR_NO_MEMORY;
     *failed = s;

@@ -48,7 +48,23 @@ struct warren {
 
 /* --- answering -------------------------------------------------------------------------------- */
 
-/* The zone that answers NAME: the longest that it is in, else one that has its address. */
+static struct warren_zone *address_match(const struct warren *w, struct dns_name asked)
+{
+    for (size_t i = 0; i < w->zone_count; i++)
+        if (zones_warren_has_address(zone_feed_zone(w->zones[i].feed), asked))
+            return &w->zones[i];
+    return NULL;
+}
+
+static bool is_in_arpa(struct dns_name asked)
+{
+    static const uint8_t arpa[] = "\4arpa";
+    return asked.size >= sizeof(arpa) &&
+           memcmp(asked.wire + asked.size - sizeof(arpa), arpa, sizeof(arpa)) == 0;
+}
+
+/* The zone that answers NAME: the longest that it is in, else one that has its address. A zone that
+ * a reverse name is in, as all are in the root, leaves it to the zone that has the address. */
 static struct warren_zone *match(const struct warren *w, struct dns_name asked)
 {
     struct warren_zone *found = NULL;
@@ -58,10 +74,11 @@ static struct warren_zone *match(const struct warren *w, struct dns_name asked)
         if (is_longer && dns_name_is_under(asked, dns_name_of(&z->zone_name)))
             found = z;
     }
-    for (size_t i = 0; i < w->zone_count && found == NULL; i++)
-        if (zones_warren_owns(zone_feed_zone(w->zones[i].feed), asked))
-            found = &w->zones[i];
-    return found;
+    if (found != NULL &&
+        (!is_in_arpa(asked) || zones_warren_has_address(zone_feed_zone(found->feed), asked)))
+        return found;
+    struct warren_zone *has_address = address_match(w, asked);
+    return has_address != NULL ? has_address : found;
 }
 
 static int serve(struct handler *self, struct query *q)

@@ -19,6 +19,7 @@ enum {
 };
 
 static const char too_many_requests[] = "etcdserver: too many requests";
+static const char no_memory[] = "etcdserver: not enough memory for the answer";
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -94,6 +95,16 @@ static void end_service(struct call *c)
     forget_room(c);
 }
 
+/* Forgets what was to be sent. */
+static void drop_out(struct call *c)
+{
+    conn_take_unsent(c->conn, outbuf_size(&c->out));
+    outbuf_clear(&c->out, CALL_KEPT_OUT);
+    if (c->conn->building == c)
+        c->conn->building = NULL;
+    c->is_building = false;
+}
+
 void call_detach(struct call *c)
 {
     struct conn *conn = c->conn;
@@ -101,8 +112,7 @@ void call_detach(struct call *c)
         counters_handled(&c->server->counters, method_index(c->method), GRPC_CANCELLED);
     end_service(c);
     input_release(c);
-    conn_take_unsent(conn, outbuf_size(&c->out));
-    outbuf_clear(&c->out, CALL_KEPT_OUT);
+    drop_out(c);
     free(c->status_text);
     c->status_text = NULL;
     if (c->previous != NULL)
@@ -114,10 +124,12 @@ void call_detach(struct call *c)
     conn->call_count--;
     c->conn = NULL;
     c->next = c->previous = NULL;
-    if (c->pending == 0)
+    if (c->pending == 0) {
         release(c);
-    else
-        server_add_orphan(c->server, c);
+        return;
+    }
+    server_add_orphan(c->server, c);
+    store_cancel(c->server->store, c); /* its last answer frees it, perhaps now */
 }
 
 /* --- what comes out --------------------------------------------------------------------------- */
@@ -138,29 +150,84 @@ static void push(struct call *c)
     conn_wake(c->conn);
 }
 
-/* NULL without memory, which has no effect. */
-static uint8_t *add_message(struct call *c, size_t size)
+static uint8_t *put_prefix(uint8_t *at, size_t size)
 {
-    assert(c->conn != NULL && !c->is_ended);
-    uint8_t *at = size > UINT32_MAX ? NULL : outbuf_add(&c->out, GRPC_PREFIX_SIZE + size);
-    if (at == NULL)
-        return NULL;
-    conn_add_unsent(c->conn, GRPC_PREFIX_SIZE + size);
     *at++ = 0; /* not compressed */
     for (int shift = 24; shift >= 0; shift -= 8)
         *at++ = (uint8_t)(size >> shift);
+    return at;
+}
+
+/* NULL without memory, or for too large a message, which has no effect. */
+static uint8_t *add_message(struct call *c, size_t size)
+{
+    assert(c->conn != NULL && !c->is_ended);
+    uint8_t *at = size > API_MAX_ANSWER_SIZE ? NULL : outbuf_add(&c->out, GRPC_PREFIX_SIZE + size);
+    if (at == NULL)
+        return NULL;
+    conn_add_unsent(c->conn, GRPC_PREFIX_SIZE + size);
+    at = put_prefix(at, size);
     /* A stream's message goes out now, a unary one's together with its end. */
     if (c->method->is_stream)
         push(c);
     return at;
 }
 
+static void refuse_size(struct call *c)
+{
+    call_end_format(c, GRPC_RESOURCE_EXHAUSTED,
+                    "etcdserver: the answer is larger than %d bytes: ask for less at a time",
+                    API_MAX_ANSWER_SIZE);
+}
+
 uint8_t *call_message(struct call *c, size_t size)
 {
     uint8_t *at = add_message(c, size);
-    if (at == NULL)
-        call_end(c, GRPC_RESOURCE_EXHAUSTED, "etcdserver: not enough memory for the answer");
+    if (at == NULL && size > API_MAX_ANSWER_SIZE)
+        refuse_size(c);
+    else if (at == NULL)
+        call_end(c, GRPC_RESOURCE_EXHAUSTED, no_memory);
     return at;
+}
+
+bool call_message_begin(struct call *c)
+{
+    struct conn *conn = c->conn;
+    assert(!c->method->is_stream && outbuf_size(&c->out) == 0);
+    if (conn->building != NULL || !conn_has_room(conn, conn->unsent_size, CONN_MAX_UNSENT))
+        return false;
+    conn->building = c;
+    c->is_building = true;
+    (void)call_message_more(c, GRPC_PREFIX_SIZE); /* filled in at the end */
+    return true;
+}
+
+uint8_t *call_message_more(struct call *c, size_t size)
+{
+    assert(c->conn != NULL && !c->is_ended && c->is_building);
+    if (size > API_MAX_ANSWER_SIZE - outbuf_size(&c->out)) {
+        refuse_size(c);
+        return NULL;
+    }
+    uint8_t *at = outbuf_add(&c->out, size);
+    if (at == NULL)
+        call_end(c, GRPC_RESOURCE_EXHAUSTED, no_memory);
+    else
+        conn_add_unsent(c->conn, size);
+    return at;
+}
+
+void call_message_end(struct call *c)
+{
+    assert(c->is_building);
+    c->is_building = false;
+    c->conn->building = NULL;
+    put_prefix(outbuf_front(&c->out), outbuf_size(&c->out) - GRPC_PREFIX_SIZE);
+}
+
+bool call_is_wanted(const struct call *c)
+{
+    return c->conn != NULL && !c->is_ended && !c->conn->failed;
 }
 
 uint8_t *call_message_or_fail(struct call *c, size_t size)
@@ -193,6 +260,8 @@ void call_end(struct call *c, enum grpc_code code, const char *text)
 {
     if (c->is_ended || c->conn == NULL)
         return;
+    if (c->is_building)
+        drop_out(c); /* nobody can read half a message */
     c->is_ended = true;
     c->code = code;
     if (*text != '\0') {

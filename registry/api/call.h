@@ -60,7 +60,8 @@ struct call {
     bool is_open;     /* messages are wanted: headers were fine, and no end yet */
     bool is_answered; /* unary: its one message came */
     bool is_half_closed;
-    bool is_parked; /* its message waits in `input` until the connection has sent more */
+    bool is_building; /* a message that has begun and is not complete is all that `out` holds */
+    bool is_parked;   /* its message waits in `input` until the connection has sent more */
     struct call_input input;
 
     struct outbuf out;
@@ -114,6 +115,16 @@ uint8_t *call_message(struct call *c, size_t size);
 /* The same, but without memory the connection fails instead and the call has not ended: for where a
  * service's state has to stay for the moment. */
 uint8_t *call_message_or_fail(struct call *c, size_t size);
+/* A unary answer whose size is known at its end alone. Begins it; false: the connection has another
+ * one under way, or too much unsent. */
+bool call_message_begin(struct call *c);
+/* SIZE more bytes of it, as call_message. NULL: no memory, or too much of it; the call was ended.
+ */
+uint8_t *call_message_more(struct call *c, size_t size);
+/* It is complete. */
+void call_message_end(struct call *c);
+/* Whether somebody still wants an answer. */
+bool call_is_wanted(const struct call *c);
 /* Has the service told once most of the unsent bytes went. */
 void call_want_room(struct call *c);
 /* Ends the call with a status; TEXT as it is for a client to read. Ignored after the first. */

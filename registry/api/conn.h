@@ -35,6 +35,7 @@ struct conn {
     size_t held_size;   /* incomplete messages */
     size_t unsent_size; /* of all calls */
     size_t parked_count;
+    struct call *building;  /* the call with an unfinished message: one at a time */
     unsigned starved_count; /* calls with wants_room */
     uint64_t created_ms;
     uint64_t heard_ms;

@@ -11,13 +11,6 @@ enum {
     NAME_SIZE = 64, /* of a service or a method */
 };
 
-static struct metric_series *series(struct metrics *m, enum metric_kind kind, const char *name,
-                                    const char *help)
-{
-    struct metric_family *f = metrics_family(m, kind, name, help, NULL, 0, NULL, 0);
-    return f != NULL ? metric_series(f, NULL) : NULL;
-}
-
 /* "/service/Name" in two strings. */
 static void split_path(const char *path, char service[NAME_SIZE], char name[NAME_SIZE])
 {
@@ -52,18 +45,20 @@ enum err counters_init(struct counters *c, struct metrics *m)
     static const char *const labels[] = {"grpc_method", "grpc_service", "grpc_type", "grpc_code"};
     struct counters made = {
         .metrics = m,
-        .received_size = series(m, METRIC_COUNTER, "etcd_network_client_grpc_received_bytes_total",
-                                "The total number of bytes received from grpc clients."),
-        .sent_size = series(m, METRIC_COUNTER, "etcd_network_client_grpc_sent_bytes_total",
-                            "The total number of bytes sent to grpc clients."),
-        .connections = series(m, METRIC_GAUGE, "warren_api_connections",
-                              "HTTP/2 connections of clients that are open."),
-        .watch_streams = series(m, METRIC_GAUGE, "etcd_debugging_mvcc_watch_stream_total",
-                                "Total number of watch streams."),
-        .goaways = series(m, METRIC_COUNTER, "warren_api_goaways_total",
-                          "Connections ended because their client broke a rule or a bound."),
-        .resets = series(m, METRIC_COUNTER, "warren_api_resets_total",
-                         "Streams reset because their client broke a rule or a bound."),
+        .received_size =
+            metrics_single(m, METRIC_COUNTER, "etcd_network_client_grpc_received_bytes_total",
+                           "The total number of bytes received from grpc clients."),
+        .sent_size = metrics_single(m, METRIC_COUNTER, "etcd_network_client_grpc_sent_bytes_total",
+                                    "The total number of bytes sent to grpc clients."),
+        .connections = metrics_single(m, METRIC_GAUGE, "warren_api_connections",
+                                      "HTTP/2 connections of clients that are open."),
+        .watch_streams = metrics_single(m, METRIC_GAUGE, "etcd_debugging_mvcc_watch_stream_total",
+                                        "Total number of watch streams."),
+        .goaways =
+            metrics_single(m, METRIC_COUNTER, "warren_api_goaways_total",
+                           "Connections ended because their client broke a rule or a bound."),
+        .resets = metrics_single(m, METRIC_COUNTER, "warren_api_resets_total",
+                                 "Streams reset because their client broke a rule or a bound."),
         .methods = calloc(method_count(), sizeof(struct method_counters)),
     };
     struct metric_family *started = metrics_family(m, METRIC_COUNTER, "grpc_server_started_total",

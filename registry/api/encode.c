@@ -111,18 +111,48 @@ static uint8_t *put_kvs(uint8_t *at, unsigned field, const struct kv *kvs, size_
 
 /* --- KV --------------------------------------------------------------------------------------- */
 
+size_t encode_range_header_size(const struct reply_header *h)
+{
+    return header_field_size(h);
+}
+
+uint8_t *encode_range_header(uint8_t *at, const struct reply_header *h)
+{
+    return put_header_field(at, h);
+}
+
+size_t encode_range_kvs_size(const struct kv *kvs, size_t count)
+{
+    return kvs_size(kvs, count);
+}
+
+uint8_t *encode_range_kvs(uint8_t *at, const struct kv *kvs, size_t count)
+{
+    return put_kvs(at, RANGE_KVS, kvs, count);
+}
+
+size_t encode_range_rest_size(const struct kv_range_response *r)
+{
+    return pb_uint_size(r->more) + pb_int_size(r->count);
+}
+
+uint8_t *encode_range_rest(uint8_t *at, const struct kv_range_response *r)
+{
+    at = pb_put_uint(at, RANGE_MORE, r->more);
+    return pb_put_int(at, RANGE_COUNT, r->count);
+}
+
 size_t encode_range_size(const struct reply_header *h, const struct kv_range_response *r)
 {
-    return header_field_size(h) + kvs_size(r->kvs, r->kv_count) + pb_uint_size(r->more) +
-           pb_int_size(r->count);
+    return encode_range_header_size(h) + encode_range_kvs_size(r->kvs, r->kv_count) +
+           encode_range_rest_size(r);
 }
 
 uint8_t *encode_range(uint8_t *at, const struct reply_header *h, const struct kv_range_response *r)
 {
-    at = put_header_field(at, h);
-    at = put_kvs(at, RANGE_KVS, r->kvs, r->kv_count);
-    at = pb_put_uint(at, RANGE_MORE, r->more);
-    return pb_put_int(at, RANGE_COUNT, r->count);
+    at = encode_range_header(at, h);
+    at = encode_range_kvs(at, r->kvs, r->kv_count);
+    return encode_range_rest(at, r);
 }
 
 size_t encode_put_size(const struct reply_header *h, const struct kv_put_response *r)

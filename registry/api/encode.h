@@ -35,6 +35,14 @@ uint8_t *encode_header(uint8_t *at, const struct reply_header *h);
 size_t encode_range_size(const struct reply_header *h, const struct kv_range_response *r);
 uint8_t *encode_range(uint8_t *at, const struct reply_header *h, const struct kv_range_response *r);
 
+/* The same in pieces: its header, some of its kvs, what follows them. */
+size_t encode_range_header_size(const struct reply_header *h);
+uint8_t *encode_range_header(uint8_t *at, const struct reply_header *h);
+size_t encode_range_kvs_size(const struct kv *kvs, size_t count);
+uint8_t *encode_range_kvs(uint8_t *at, const struct kv *kvs, size_t count);
+size_t encode_range_rest_size(const struct kv_range_response *r);
+uint8_t *encode_range_rest(uint8_t *at, const struct kv_range_response *r);
+
 size_t encode_put_size(const struct reply_header *h, const struct kv_put_response *r);
 uint8_t *encode_put(uint8_t *at, const struct reply_header *h, const struct kv_put_response *r);
 

@@ -43,14 +43,18 @@ static bool make_room(struct outbuf *b, size_t size)
     size_t capacity = b->capacity > 0 ? b->capacity : FIRST_CAPACITY;
     while (capacity < used + size)
         capacity *= 2;
-    uint8_t *data = malloc(capacity);
+    /* Of a large answer the C library moves pages and not bytes. */
+    bool is_at_front = b->start == 0;
+    uint8_t *data = is_at_front ? realloc(b->data, capacity) : malloc(capacity);
     if (data == NULL) {
         b->failed = true;
         return false;
     }
-    if (used > 0)
-        memcpy(data, b->data + b->start, used);
-    free(b->data);
+    if (!is_at_front) {
+        if (used > 0)
+            memcpy(data, b->data + b->start, used);
+        free(b->data);
+    }
     *b = (struct outbuf){.data = data, .end = used, .capacity = capacity};
     return true;
 }

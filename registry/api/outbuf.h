@@ -27,6 +27,12 @@ static inline const uint8_t *outbuf_data(const struct outbuf *b)
     return b->data + b->start;
 }
 
+/* The same, to be changed. */
+static inline uint8_t *outbuf_front(struct outbuf *b)
+{
+    return b->data + b->start;
+}
+
 void outbuf_fini(struct outbuf *b);
 /* Forgets the content and a failure; keeps memory of up to KEEP bytes. */
 void outbuf_clear(struct outbuf *b, size_t keep);

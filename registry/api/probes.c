@@ -70,16 +70,9 @@ void probe_version(struct strbuf *out)
 /* --- metrics ---------------------------------------------------------------------------------- */
 
 /* Without memory the series is missing from this scrape. */
-static struct metric_series *series(struct metrics *m, enum metric_kind kind, const char *name,
-                                    const char *help)
-{
-    struct metric_family *f = metrics_family(m, kind, name, help, NULL, 0, NULL, 0);
-    return f != NULL ? metric_series(f, NULL) : NULL;
-}
-
 static void gauge(struct metrics *m, const char *name, const char *help, double value)
 {
-    struct metric_series *s = series(m, METRIC_GAUGE, name, help);
+    struct metric_series *s = metrics_single(m, METRIC_GAUGE, name, help);
     if (s != NULL)
         metric_set(s, value);
 }
@@ -150,11 +143,10 @@ static long resident_pages(void)
 
 static void process_series(struct metrics *m)
 {
-    struct metric_series *cpu = series(m, METRIC_COUNTER, "process_cpu_seconds_total",
-                                       "Total user and system CPU time spent in seconds.");
-    double now = cpu_time();
-    if (cpu != NULL && now > metric_value(cpu))
-        metric_add(cpu, now - metric_value(cpu));
+    struct metric_series *cpu = metrics_single(m, METRIC_COUNTER, "process_cpu_seconds_total",
+                                               "Total user and system CPU time spent in seconds.");
+    if (cpu != NULL)
+        metric_raise(cpu, cpu_time()); /* others raise the same one at the same time */
     gauge(m, "process_resident_memory_bytes", "Resident memory size in bytes.",
           (double)resident_pages() * (double)sysconf(_SC_PAGESIZE));
     struct rlimit files;

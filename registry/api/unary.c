@@ -21,18 +21,25 @@ void unary_refuse(struct call *c, enum err error, const char *type)
                         "grpc: error unmarshalling request: the message of %s is malformed", type);
 }
 
-void unary_submit(struct call *c, struct bytes message, convert_fn *convert, store_done_fn *done)
+void unary_submit_parts(struct call *c, struct bytes message, convert_fn *convert,
+                        store_part_fn *part, store_done_fn *done)
 {
     struct server *s = c->server;
     struct store_request request;
     memset(&request, 0, sizeof(request));
     request.max_txn_ops = s->max_txn_ops;
     enum err e = convert(&request, message, &s->arena);
+    request.part = part;
     if (e == OK)
         call_submit(c, &request, done);
     else
         unary_refuse(c, e, strrchr(c->method->path, '/') + 1);
     arena_reset(&s->arena);
+}
+
+void unary_submit(struct call *c, struct bytes message, convert_fn *convert, store_done_fn *done)
+{
+    unary_submit_parts(c, message, convert, NULL, done);
 }
 
 void unary_propose(struct call *c, struct bytes message, convert_fn *convert, store_done_fn *done)

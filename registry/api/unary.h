@@ -10,6 +10,9 @@
 
 /* Decodes MESSAGE and submits it; a message that is none ends the call. */
 void unary_submit(struct call *c, struct bytes message, convert_fn *convert, store_done_fn *done);
+/* The same for an answer that may come in parts. */
+void unary_submit_parts(struct call *c, struct bytes message, convert_fn *convert,
+                        store_part_fn *part, store_done_fn *done);
 /* The same for requests that go through consensus, which bounds their size. */
 void unary_propose(struct call *c, struct bytes message, convert_fn *convert, store_done_fn *done);
 /* Ends the call for what a decoder returned. */

@@ -1,5 +1,7 @@
 #include "cli.h"
 
+#include "gotext.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +13,33 @@ enum {
     MAX_STDIN = 64 << 20,
 };
 
+static void say(const char *prefix, const char *format, va_list args) PRINTF_LIKE(2, 0);
+static void say(const char *prefix, const char *format, va_list args)
+{
+    struct strbuf text = STRBUF_EMPTY, shown = STRBUF_EMPTY;
+    strbuf_add_format_args(&text, format, args);
+    visible_add(&shown, bytes_of_str(strbuf_str(&text)));
+    fprintf(stderr, "%s%s\n", prefix,
+            text.failed || shown.failed ? err_text(ERR_NO_MEMORY) : strbuf_str(&shown));
+    strbuf_fini(&text);
+    strbuf_fini(&shown);
+}
+
+void cli_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say("", format, args);
+    va_end(args);
+}
+
 void cli_exit(int code, const char *format, ...)
 {
     va_list args;
     fflush(stdout);
-    fputs("Error: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    say("Error: ", format, args);
     va_end(args);
-    fputc('\n', stderr);
     exit(code);
 }
 
@@ -105,7 +125,7 @@ void *cli_try(struct cli *cli, const char *method, const void *request,
     if (error != ERR_REFUSED)
         cli_exit(CLI_ERROR, "%s", err_text(error));
     if (status->code == GRPC_DEADLINE_EXCEEDED && channel_trouble(cli->channel)[0] != '\0')
-        fprintf(stderr, "warrenctl: no answer: %s\n", channel_trouble(cli->channel));
+        cli_say("warrenctl: no answer: %s", channel_trouble(cli->channel));
     return NULL;
 }
 

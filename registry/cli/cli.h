@@ -65,7 +65,10 @@ struct verb {
     const struct verb *subverbs; /* nameless end; NULL without */
 };
 
-/* "Error: ..." on standard error, and the end. */
+/* A line on standard error. Control bytes in it, which files, arguments and servers may hold, are
+ * shown as escapes, not sent to the terminal. */
+void cli_say(const char *format, ...) PRINTF_LIKE(1, 2);
+/* "Error: ..." as cli_say, and the end. */
 _Noreturn void cli_exit(int code, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Ends the program if P is NULL. */
 void *cli_memory(void *p);

@@ -26,7 +26,7 @@ static bool defragment(struct cli *cli, const char *endpoint)
     if (reply != NULL)
         printf("Finished defragmenting etcd member[%s]. took %s\n", endpoint, took);
     else
-        fprintf(stderr, "Failed to defragment etcd member[%s]. took %s. (%s)\n", endpoint, took,
+        cli_say("Failed to defragment etcd member[%s]. took %s. (%s)", endpoint, took,
                 status_text(&status));
     free(took);
     cli_flush();

@@ -33,9 +33,8 @@ static void warn_of_range(char **arguments)
     go_quote(&text, bytes_of_str(arguments[0]));
     strbuf_add_str(&text, " and ");
     go_quote(&text, bytes_of_str(arguments[1]));
-    fprintf(stderr,
-            "%s will be deleted. Please interrupt the command within next %d seconds to cancel. "
-            "You can provide `--range` flag to avoid the delay.\n",
+    cli_say("%s will be deleted. Please interrupt the command within next %d seconds to cancel. "
+            "You can provide `--range` flag to avoid the delay.",
             strbuf_str(&text), REGRET_S);
     strbuf_fini(&text);
     sleep(REGRET_S);

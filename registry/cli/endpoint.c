@@ -88,7 +88,7 @@ int endpoint_status(struct cli *cli, char **arguments, size_t count)
         void *reply = cli_try(cli, "/etcdserverpb.Maintenance/Status", &request,
                               &etcdserverpb__status_response__descriptor, true, &status);
         if (reply == NULL)
-            fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", endpoints[i],
+            cli_say("Failed to get the status of endpoint %s (%s)", endpoints[i],
                     status_text(&status));
         else
             list[listed++] = (struct endpoint_status){.endpoint = endpoints[i], .reply = reply};
@@ -117,8 +117,7 @@ int endpoint_hashkv(struct cli *cli, char **arguments, size_t count)
             list[listed++] = (struct endpoint_hash){.endpoint = endpoints[i], .reply = reply};
             continue;
         }
-        fprintf(stderr, "Failed to get the hash of endpoint %s (%s)\n", endpoints[i],
-                status_text(&status));
+        cli_say("Failed to get the hash of endpoint %s (%s)", endpoints[i], status_text(&status));
         last = status;
     }
     output_hashes(cli, list, listed);

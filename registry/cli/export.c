@@ -29,7 +29,7 @@ static void visit(void *user, const Mvccpb__KeyValue *kv)
     arena_reset(arena);
     if (registry_peer_parse(&entry.peer, bytes_of(kv->value.data, kv->value.len), arena, NULL) !=
         OK) {
-        fprintf(stderr, "Warning: %.*s cannot be read; left out\n", (int)kv->key.len,
+        cli_say("Warning: %.*s cannot be read; left out", (int)kv->key.len,
                 (const char *)kv->key.data);
         e->malformed++;
         return;

@@ -1,5 +1,7 @@
 #include "gotext.h"
 
+#include <stdbool.h>
+
 size_t utf8_decode(uint32_t *rune, struct bytes text)
 {
     if (text.size == 0)
@@ -39,17 +41,16 @@ static bool is_printable(uint32_t r)
              (r & 0xfffe) == 0xfffe || r >= 0xe0000);
 }
 
-void go_quote(struct strbuf *out, struct bytes text)
+static void add_escaped(struct strbuf *out, struct bytes text, bool is_quoted)
 {
     static const char named[] = "abtnvfr"; /* 7 to 13 */
-    strbuf_add_char(out, '"');
     while (text.size > 0) {
         uint32_t rune = 0;
         size_t size = utf8_decode(&rune, text);
         if (size == 0) {
             strbuf_add_format(out, "\\x%02x", text.data[0]);
             size = 1;
-        } else if (rune == '"' || rune == '\\') {
+        } else if (is_quoted && (rune == '"' || rune == '\\')) {
             strbuf_add_format(out, "\\%c", (char)rune);
         } else if (rune >= 7 && rune <= 13) {
             strbuf_add_format(out, "\\%c", named[rune - 7]);
@@ -63,7 +64,18 @@ void go_quote(struct strbuf *out, struct bytes text)
         text.data += size;
         text.size -= size;
     }
+}
+
+void go_quote(struct strbuf *out, struct bytes text)
+{
     strbuf_add_char(out, '"');
+    add_escaped(out, text, true);
+    strbuf_add_char(out, '"');
+}
+
+void visible_add(struct strbuf *out, struct bytes text)
+{
+    add_escaped(out, text, false);
 }
 
 static void add_utf8(struct strbuf *out, uint32_t rune)

@@ -8,6 +8,9 @@
 
 /* %q of a string. */
 void go_quote(struct strbuf *out, struct bytes text);
+/* TEXT for a terminal: what %q would escape is escaped, but without quotes around it, and quotes
+ * and backslashes stay, so that it may go through here twice. */
+void visible_add(struct strbuf *out, struct bytes text);
 /* What %q of fmt.Sscanf reads: a "..." or `...` literal at the start of TEXT; *USED is its size.
  * ERR_MALFORMED. */
 enum err go_unquote(struct strbuf *out, const char *text, size_t *used) MUST_CHECK;

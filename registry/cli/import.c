@@ -276,8 +276,7 @@ static void visit_stored(void *user, const Mvccpb__KeyValue *kv)
     if (error == ERR_NO_MEMORY)
         cli_memory(NULL);
     if (error == ERR_EXISTS)
-        fprintf(stderr, "Warning: two stored peers of zone %s are called %s\n", in->zone,
-                peer.name);
+        cli_say("Warning: two stored peers of zone %s are called %s", in->zone, peer.name);
 }
 
 static void enter_zone(struct import *in, const char *zone)
@@ -413,7 +412,7 @@ static void import_lines(struct import *in, FILE *f, size_t line)
     reader.at = reader.size = 0;
     for (in->line = line + 1; read_line(in, &reader, &text); in->line++) {
         struct peer_entry entry;
-        while (text.size > 0 && strchr("\r\t ", text.data[text.size - 1]) != NULL)
+        while (text.size > 0 && memchr("\r\t ", text.data[text.size - 1], 3) != NULL)
             text.size--;
         if (text.size == 0)
             continue;

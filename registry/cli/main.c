@@ -43,8 +43,8 @@ static void print_help(FILE *to, const char *path, const struct verb *verb)
         strbuf_add_str(&out, "warrenctl - the admin CLI of Warren's registry\n\n"
                              "Usage: warrenctl [options] <command>\n\nCommands:\n");
     else
-        strbuf_add_format(&out, "%s - %s\n\nUsage: warrenctl %s %s\n", path, verb->summary, path,
-                          verb->arguments);
+        strbuf_add_format(&out, "%s - %s\n\nUsage: warrenctl %s%s%s\n", path, verb->summary, path,
+                          verb->arguments[0] != '\0' ? " " : "", verb->arguments);
     if (verb == NULL) {
         describe_verbs(&out, cli_verbs);
         strbuf_add_format(&out, "  %-12s %s\n", "version", "Prints the version of warrenctl");
@@ -120,10 +120,8 @@ static const struct verb *take_verb(char **arguments, size_t *count, struct strb
     while (verbs != NULL && (at = next_word(arguments, *count, at)) < *count) {
         const struct verb *verb = find_verb(verbs, arguments[at]);
         if (verb == NULL && found == NULL) {
-            fprintf(stderr,
-                    "Error: unknown command \"%s\" for \"warrenctl\"\n"
-                    "Run 'warrenctl --help' for usage.\n",
-                    arguments[at]);
+            cli_say("Error: unknown command \"%s\" for \"warrenctl\"", arguments[at]);
+            cli_say("Run 'warrenctl --help' for usage.");
             exit(CLI_ERROR);
         }
         if (verb == NULL)
@@ -173,7 +171,7 @@ int main(int argc, char **argv)
     struct flag_set set = {.own = verb != NULL ? verb->flags : NULL, .global = global_flags};
     enum err error = flags_parse(&set, arguments, count, rest, &rest_count, &why);
     if (error == ERR_INVALID || error == ERR_NO_MEMORY) {
-        fprintf(stderr, "Error: %s\n", error == ERR_INVALID ? strbuf_str(&why) : err_text(error));
+        cli_say("Error: %s", error == ERR_INVALID ? strbuf_str(&why) : err_text(error));
         print_help(stdout, strbuf_str(&path), verb); /* where etcdctl prints it, too */
         return CLI_ERROR;
     }

@@ -387,7 +387,7 @@ void output_health(const struct cli *cli, const struct endpoint_health *list, si
             printf("%s is healthy: successfully committed proposal: took = %s\n", list[i].endpoint,
                    list[i].took);
         else
-            fprintf(stderr, "%s is unhealthy: failed to commit proposal: %s\n", list[i].endpoint,
+            cli_say("%s is unhealthy: failed to commit proposal: %s", list[i].endpoint,
                     list[i].error);
     }
     cli_flush();

@@ -92,7 +92,7 @@ static void warn_of_overlap(const struct stored_peer *other, const struct ip_pre
     ip_prefix_format(p, mine);
     ip_prefix_format(q, theirs);
     key_to_base64(key, other->entry.key);
-    fprintf(stderr, "Warning: allowed IP %s overlaps %s of peer %s%s%.*s\n", mine, theirs, name,
+    cli_say("Warning: allowed IP %s overlaps %s of peer %s%s%.*s", mine, theirs, name,
             name[0] != '\0' ? ", " : "", KEY_BASE64_SIZE, key);
 }
 

@@ -2,6 +2,7 @@
 
 #include "../peer_json.h"
 #include "base/attr.h"
+#include "gotext.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -154,8 +155,9 @@ static bool split_setting(struct bytes line, struct bytes *name, struct bytes *v
 
 static enum err bad(struct strbuf *why, const char *what, struct bytes value)
 {
-    int size = value.size > 64 ? 64 : (int)value.size;
-    strbuf_add_format(why, "%s: '%.*s'", what, size, (const char *)value.data);
+    strbuf_add_format(why, "%s: '", what);
+    visible_add(why, bytes_of(value.data, value.size > 64 ? 64 : value.size));
+    strbuf_add_char(why, '\'');
     return ERR_MALFORMED;
 }
 
@@ -268,10 +270,15 @@ enum err wg_reader_next(struct wg_reader *r, struct peer_entry *out, struct aren
         r->left.size -= used;
         r->line++;
         enum err error = OK;
-        if (starts_peer)
+        bool is_section = line.size > 0 && line.data[0] == '[';
+        if (line.size > 0 && memchr(line.data, '\0', line.size) != NULL)
+            error = bad(why, "a NUL byte is no text", line);
+        else if (starts_peer)
             found = true;
-        else if (line.size > 0 && line.data[0] == '[' && !text_is(line, "[Interface]"))
+        else if (is_section && !text_is(line, "[Interface]"))
             error = bad(why, "neither [Interface] nor [Peer]", line);
+        else if (!is_section && line.size > 0 && line.data[0] != '#' && !r->in_section)
+            error = bad(why, "neither JSON nor in an [Interface] or [Peer]", line);
         else if (found && line.size > 0 && line.data[0] == '#')
             error = read_comment(&entry, line, why);
         else if (found && line.size > 0) {
@@ -282,6 +289,7 @@ enum err wg_reader_next(struct wg_reader *r, struct peer_entry *out, struct aren
         }
         if (error != OK)
             return error;
+        r->in_section = r->in_section || is_section;
     }
     if (!found)
         return ERR_NOT_FOUND;

@@ -24,12 +24,13 @@ void peer_line_format(struct strbuf *out, const struct peer_entry *entry);
 /* Goes through `wg showconf` output or a wg-quick file line by line. */
 struct wg_reader {
     struct bytes left;
-    size_t line; /* the number of the last line read */
-    bool in_peer;
+    size_t line;     /* the number of the last line read */
+    bool in_section; /* a section began already */
 };
 struct wg_reader wg_reader_of(struct bytes text);
 /* The next [Peer]; ERR_NOT_FOUND at the end; ERR_MALFORMED with WHY, about line r->line. A comment
- * `# Name = alice` inside a [Peer] names it. Private and preshared keys are passed over. */
+ * `# Name = alice` inside a [Peer] names it. What stands in no section, and a NUL byte anywhere,
+ * are malformed: no such file is wg's. Private and preshared keys are passed over. */
 enum err wg_reader_next(struct wg_reader *r, struct peer_entry *out, struct arena *arena,
                         struct strbuf *why) MUST_CHECK;
 

@@ -45,9 +45,8 @@ static void read_peers(struct cli *cli, const char *zone, struct reading *out)
     store_scan(cli, cli_text(&below), true, visit, out);
     published_finish(&out->peers);
     if (out->peers.malformed_count > 0)
-        fprintf(stderr,
-                "Warning: %zu values of zone %s are invalid and left out; see `warrenctl "
-                "status`\n",
+        cli_say("Warning: %zu values of zone %s are invalid and left out; see `warrenctl "
+                "status`",
                 out->peers.malformed_count, zone);
 }
 

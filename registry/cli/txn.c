@@ -26,6 +26,8 @@ static char *next_line(void)
     ssize_t size = getline(&line, &capacity, stdin);
     if (size <= 0 || line[size - 1] != '\n')
         cli_exit(CLI_INVALID_INPUT, "EOF");
+    if (strlen(line) != (size_t)size)
+        cli_exit(CLI_INVALID_INPUT, "a NUL byte is not supported here: %s", line);
     char *begin = line + strspn(line, " \t\n\v\f\r");
     size_t left = strlen(begin);
     while (left > 0 && strchr(" \t\n\v\f\r", begin[left - 1]) != NULL)

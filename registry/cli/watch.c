@@ -129,8 +129,7 @@ static void run_command(const struct watch *watch, const Mvccpb__Event *e, int64
         strbuf_fini(&text);
     }
     if (failed == ENOENT)
-        fprintf(stderr, "] error (exec: \"%s\": executable file not found in $PATH)\n",
-                watch->command[0]);
+        cli_say("] error (exec: \"%s\": executable file not found in $PATH)", watch->command[0]);
     else if (failed != 0)
         fprintf(stderr, "] error (%s)\n", strerror(failed));
     else if (WIFEXITED(status))
@@ -162,7 +161,7 @@ static void say_canceled(const Etcdserverpb__WatchResponse *r)
         reason = "etcdserver: mvcc: required revision is a future revision";
     bool is_known =
         strncmp(reason, "etcdserver: ", 12) == 0 || strncmp(reason, "rpc error: ", 11) == 0;
-    fprintf(stderr, "watch was canceled (%s%s)\n",
+    cli_say("watch was canceled (%s%s)",
             is_known ? "" : "rpc error: code = FailedPrecondition desc = ", reason);
 }
 
@@ -237,7 +236,7 @@ static void check_stream(struct watcher *w)
     strbuf_add_str(&status.message, grpc_stream_message(w->stream));
     /* etcd's client comes back after what may be temporary, and so do we, where we were. */
     if (status.code != GRPC_UNAVAILABLE && status.code != GRPC_INTERNAL) {
-        fprintf(stderr, "watch was canceled (%s)\n", status_text(&status));
+        cli_say("watch was canceled (%s)", status_text(&status));
         cli_exit(CLI_INTERRUPTED, "watch is canceled by the server");
     }
     strbuf_fini(&status.message);
@@ -295,8 +294,7 @@ static void interactive_watch(struct watcher *w, const char *line, struct words 
     if (count == 0)
         cli_exit(CLI_BAD_ARGUMENTS, "bad number of arguments");
     if (count == 2 && is_prefix) {
-        fprintf(stderr, "Invalid command %s (`range_end` and `--prefix` are mutually exclusive)\n",
-                line);
+        cli_say("Invalid command %s (`range_end` and `--prefix` are mutually exclusive)", line);
         return;
     }
     add_watch(w, rest, count, command);
@@ -310,13 +308,13 @@ static void interactive_line(struct watcher *w, const char *line)
     if (words_split(words, line, &why) != OK)
         cli_exit(CLI_INVALID_INPUT, "%s", strbuf_str(&why));
     if (words->count == 0)
-        fprintf(stderr, "Invalid command: %s (watch and progress supported)\n", line);
+        cli_say("Invalid command: %s (watch and progress supported)", line);
     else if (strcmp(words->items[0], "progress") == 0)
         request_progress(w);
     else if (strcmp(words->items[0], "watch") != 0)
-        fprintf(stderr, "Invalid command %s (only support watch)\n", line);
+        cli_say("Invalid command %s (only support watch)", line);
     else if (words->count < 2 && (env_key == NULL || env_key[0] == '\0'))
-        fprintf(stderr, "Invalid command %s (command type or key is not provided)\n", line);
+        cli_say("Invalid command %s (command type or key is not provided)", line);
     else
         interactive_watch(w, line, words);
 }
@@ -328,6 +326,8 @@ static void read_lines(struct watcher *w)
     if (size <= 0)
         cli_exit(CLI_INVALID_INPUT, "error reading watch request line: %s",
                  size == 0 ? "EOF" : strerror(errno));
+    if (memchr(buffer, '\0', (size_t)size) != NULL)
+        cli_exit(CLI_INVALID_INPUT, "error reading watch request line: a NUL byte");
     strbuf_add(&w->input, buffer, (size_t)size);
     if (w->input.size > MAX_LINE)
         cli_exit(CLI_INVALID_INPUT, "error reading watch request line: too long");

@@ -117,8 +117,8 @@ int zone_set(struct cli *cli, char **arguments, size_t count)
     if (value.text == NULL)
         cli_exit(CLI_ERROR, "zone %s does not exist", name);
     if (registry_zone_parse(&zone, bytes_of_str(value.text), &why) != OK) {
-        fprintf(stderr, "Warning: the settings of %s could not be read (%s); they start anew\n",
-                name, strbuf_str(&why));
+        cli_say("Warning: the settings of %s could not be read (%s); they start anew", name,
+                strbuf_str(&why));
         registry_zone_defaults(&zone);
     }
     apply_flags(&zone);

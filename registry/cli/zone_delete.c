@@ -1,6 +1,8 @@
 /* zone delete: what stands below the zone in bounded steps, then the zone itself.
  *
- * The zone's own key goes last, so a deletion that was cut off is simply run again. */
+ * The zone's own key goes last, so a deletion that was cut off is simply run again. Peers need no
+ * zone's key (another etcd client may have put them, or deleted it), so a zone is there if anything
+ * of it is. */
 #include "kv.h"
 #include "store.h"
 #include "verbs.h"
@@ -82,6 +84,15 @@ static void delete_below(struct cli *cli, const char *prefix)
     }
 }
 
+static bool has_settings(struct cli *cli, const char *key)
+{
+    Etcdserverpb__RangeResponse *r =
+        keys_from(cli, cli_bytes(key), (ProtobufCBinaryData){0}, 0, true);
+    bool has = r->count > 0;
+    etcdserverpb__range_response__free_unpacked(r, NULL);
+    return has;
+}
+
 int zone_delete(struct cli *cli, char **arguments, size_t count)
 {
     struct store_txn txn = {0};
@@ -89,15 +100,23 @@ int zone_delete(struct cli *cli, char **arguments, size_t count)
     if (count != 1)
         cli_exit(CLI_BAD_ARGUMENTS, "zone delete command needs the zone's name");
     cli_start(cli);
-    const char *name = store_zone(cli, arguments[0], true);
+    const char *name = store_zone(cli, arguments[0], false);
     char *key = store_zone_key(name);
     registry_peers_prefix(&peers, bytes_of_str(name));
     strbuf_add_format(&below, "%s/", key);
     char *prefix = cli_text(&below);
     int64_t peer_count = count_keys(cli, cli_text(&peers));
-    if (peer_count > 0 && !is_forced)
+    bool is_created = has_settings(cli, key);
+    if (!is_created && count_keys(cli, prefix) == 0)
+        cli_exit(CLI_ERROR, "zone %s does not exist", name);
+    if (peer_count > 0 && !is_forced && is_created)
         cli_exit(CLI_ERROR, "zone %s has %" PRId64 " peers; --force deletes them, too", name,
                  peer_count);
+    if (peer_count > 0 && !is_forced)
+        cli_exit(CLI_ERROR,
+                 "zone %s has %" PRId64 " peers but no settings; --force deletes the peers, "
+                 "`warrenctl zone create %s` gives it settings",
+                 name, peer_count, name);
     delete_below(cli, prefix);
     store_expect_nothing(&txn, prefix);
     store_delete(&txn, key, false);

@@ -206,6 +206,10 @@ enum err state_apply_command(struct state *s, const struct state_command *comman
         if (error != OK)
             return error;
         finish(&c);
+        if (c.answer_error == ERR_LIMIT && c.next_sub == 0) { /* it read only: it may say so */
+            c.answer_error = OK;
+            answer.verdict = VERDICT_TXN_TOO_LARGE;
+        }
     }
     answer.revision = s->revision;
     if (source_error != NULL)

@@ -1,65 +1,25 @@
 /* HashKV: every retained version by rising key and revision. */
 #include "base/arena.h"
+#include "base/crc32c.h"
 #include "registry/state/internal.h"
+
+#include <stdlib.h>
 
 enum {
     ARENA_LIMIT = 64 << 20 /* one old version at a time */
 };
-
-static const uint32_t crc_table[256] = {
-    0x00000000, 0xf26b8303, 0xe13b70f7, 0x1350f3f4, 0xc79a971f, 0x35f1141c, 0x26a1e7e8, 0xd4ca64eb,
-    0x8ad958cf, 0x78b2dbcc, 0x6be22838, 0x9989ab3b, 0x4d43cfd0, 0xbf284cd3, 0xac78bf27, 0x5e133c24,
-    0x105ec76f, 0xe235446c, 0xf165b798, 0x030e349b, 0xd7c45070, 0x25afd373, 0x36ff2087, 0xc494a384,
-    0x9a879fa0, 0x68ec1ca3, 0x7bbcef57, 0x89d76c54, 0x5d1d08bf, 0xaf768bbc, 0xbc267848, 0x4e4dfb4b,
-    0x20bd8ede, 0xd2d60ddd, 0xc186fe29, 0x33ed7d2a, 0xe72719c1, 0x154c9ac2, 0x061c6936, 0xf477ea35,
-    0xaa64d611, 0x580f5512, 0x4b5fa6e6, 0xb93425e5, 0x6dfe410e, 0x9f95c20d, 0x8cc531f9, 0x7eaeb2fa,
-    0x30e349b1, 0xc288cab2, 0xd1d83946, 0x23b3ba45, 0xf779deae, 0x05125dad, 0x1642ae59, 0xe4292d5a,
-    0xba3a117e, 0x4851927d, 0x5b016189, 0xa96ae28a, 0x7da08661, 0x8fcb0562, 0x9c9bf696, 0x6ef07595,
-    0x417b1dbc, 0xb3109ebf, 0xa0406d4b, 0x522bee48, 0x86e18aa3, 0x748a09a0, 0x67dafa54, 0x95b17957,
-    0xcba24573, 0x39c9c670, 0x2a993584, 0xd8f2b687, 0x0c38d26c, 0xfe53516f, 0xed03a29b, 0x1f682198,
-    0x5125dad3, 0xa34e59d0, 0xb01eaa24, 0x42752927, 0x96bf4dcc, 0x64d4cecf, 0x77843d3b, 0x85efbe38,
-    0xdbfc821c, 0x2997011f, 0x3ac7f2eb, 0xc8ac71e8, 0x1c661503, 0xee0d9600, 0xfd5d65f4, 0x0f36e6f7,
-    0x61c69362, 0x93ad1061, 0x80fde395, 0x72966096, 0xa65c047d, 0x5437877e, 0x4767748a, 0xb50cf789,
-    0xeb1fcbad, 0x197448ae, 0x0a24bb5a, 0xf84f3859, 0x2c855cb2, 0xdeeedfb1, 0xcdbe2c45, 0x3fd5af46,
-    0x7198540d, 0x83f3d70e, 0x90a324fa, 0x62c8a7f9, 0xb602c312, 0x44694011, 0x5739b3e5, 0xa55230e6,
-    0xfb410cc2, 0x092a8fc1, 0x1a7a7c35, 0xe811ff36, 0x3cdb9bdd, 0xceb018de, 0xdde0eb2a, 0x2f8b6829,
-    0x82f63b78, 0x709db87b, 0x63cd4b8f, 0x91a6c88c, 0x456cac67, 0xb7072f64, 0xa457dc90, 0x563c5f93,
-    0x082f63b7, 0xfa44e0b4, 0xe9141340, 0x1b7f9043, 0xcfb5f4a8, 0x3dde77ab, 0x2e8e845f, 0xdce5075c,
-    0x92a8fc17, 0x60c37f14, 0x73938ce0, 0x81f80fe3, 0x55326b08, 0xa759e80b, 0xb4091bff, 0x466298fc,
-    0x1871a4d8, 0xea1a27db, 0xf94ad42f, 0x0b21572c, 0xdfeb33c7, 0x2d80b0c4, 0x3ed04330, 0xccbbc033,
-    0xa24bb5a6, 0x502036a5, 0x4370c551, 0xb11b4652, 0x65d122b9, 0x97baa1ba, 0x84ea524e, 0x7681d14d,
-    0x2892ed69, 0xdaf96e6a, 0xc9a99d9e, 0x3bc21e9d, 0xef087a76, 0x1d63f975, 0x0e330a81, 0xfc588982,
-    0xb21572c9, 0x407ef1ca, 0x532e023e, 0xa145813d, 0x758fe5d6, 0x87e466d5, 0x94b49521, 0x66df1622,
-    0x38cc2a06, 0xcaa7a905, 0xd9f75af1, 0x2b9cd9f2, 0xff56bd19, 0x0d3d3e1a, 0x1e6dcdee, 0xec064eed,
-    0xc38d26c4, 0x31e6a5c7, 0x22b65633, 0xd0ddd530, 0x0417b1db, 0xf67c32d8, 0xe52cc12c, 0x1747422f,
-    0x49547e0b, 0xbb3ffd08, 0xa86f0efc, 0x5a048dff, 0x8ecee914, 0x7ca56a17, 0x6ff599e3, 0x9d9e1ae0,
-    0xd3d3e1ab, 0x21b862a8, 0x32e8915c, 0xc083125f, 0x144976b4, 0xe622f5b7, 0xf5720643, 0x07198540,
-    0x590ab964, 0xab613a67, 0xb831c993, 0x4a5a4a90, 0x9e902e7b, 0x6cfbad78, 0x7fab5e8c, 0x8dc0dd8f,
-    0xe330a81a, 0x115b2b19, 0x020bd8ed, 0xf0605bee, 0x24aa3f05, 0xd6c1bc06, 0xc5914ff2, 0x37faccf1,
-    0x69e9f0d5, 0x9b8273d6, 0x88d28022, 0x7ab90321, 0xae7367ca, 0x5c18e4c9, 0x4f48173d, 0xbd23943e,
-    0xf36e6f75, 0x0105ec76, 0x12551f82, 0xe03e9c81, 0x34f4f86a, 0xc69f7b69, 0xd5cf889d, 0x27a40b9e,
-    0x79b737ba, 0x8bdcb4b9, 0x988c474d, 0x6ae7c44e, 0xbe2da0a5, 0x4c4623a6, 0x5f16d052, 0xad7d5351,
-};
-
-/* CRC-32C (RFC 3720 section 12.1). */
-static uint32_t crc_add(uint32_t crc, const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        crc = crc_table[(crc ^ data[i]) & 0xff] ^ crc >> 8;
-    return crc;
-}
 
 static uint32_t crc_add_i64(uint32_t crc, int64_t value)
 {
     uint8_t bytes[8];
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)((uint64_t)value >> (56 - 8 * i));
-    return crc_add(crc, bytes, sizeof(bytes));
+    return crc32c(crc, bytes, sizeof(bytes));
 }
 
 static uint32_t crc_add_bytes(uint32_t crc, struct bytes value)
 {
-    return crc_add(crc_add_i64(crc, (int64_t)value.size), value.data, value.size);
+    return crc32c(crc_add_i64(crc, (int64_t)value.size), value.data, value.size);
 }
 
 static uint32_t hash_version(uint32_t crc, struct place p, const struct kv *kv)
@@ -75,61 +35,178 @@ static uint32_t hash_version(uint32_t crc, struct place p, const struct kv *kv)
     return crc_add_i64(crc, kv->lease);
 }
 
-/* Adds the versions of one key up to REVISION that compaction keeps. */
-static enum err hash_item(const struct state *s, const struct item *item, int64_t revision,
-                          const struct state_source *source, struct arena *arena, uint32_t *crc)
+/* --- in steps --------------------------------------------------------------------------------- */
+
+/* What is hashed was fixed at the begin: the versions up to REVISION that a compaction at COMPACTED
+ * keeps. Later changes only add newer versions. */
+struct state_hasher {
+    const struct state *s;
+    int64_t revision;
+    int64_t compacted;
+    struct walk at;
+    bool is_inside; /* not all versions of the noted key are hashed, but those up to this place */
+    int64_t main;
+    int64_t sub;
+    uint32_t crc;
+    struct arena arena;
+};
+
+static enum verdict check_revision(const struct state *s, int64_t revision)
 {
-    size_t count = item_versions_until(item, revision);
-    for (size_t i = 0; i < count; i++) {
-        struct place p = item_version(item, i);
-        struct kv kv = {.key = item->kv.key};
-        if (!version_is_retained(item, i, s->compacted))
-            continue;
-        if (i + 1 == item_version_count(item)) {
-            kv = item->kv;
-        } else if (!place_deleted(p)) {
-            enum err error = source == NULL ? ERR_NOT_FOUND
-                                            : source->read(source->context, place_main(p),
-                                                           place_sub(p), arena, &kv);
+    if (revision <= 0)
+        return VERDICT_OK;
+    if (revision > s->revision)
+        return VERDICT_FUTURE_REVISION;
+    return revision <= s->compacted ? VERDICT_COMPACTED : VERDICT_OK;
+}
+
+enum err state_hasher_create(struct state_hasher **out, const struct state *s, int64_t revision,
+                             enum verdict *verdict)
+{
+    static const uint8_t bucket[] = {'k', 'e',
+                                     'y'}; /* etcd begins with it, too: nothing at all has a hash */
+    *out = NULL;
+    *verdict = check_revision(s, revision);
+    if (*verdict != VERDICT_OK)
+        return OK;
+    struct state_hasher *h = malloc(sizeof(*h));
+    if (h == NULL)
+        return ERR_NO_MEMORY;
+    *h = (struct state_hasher){
+        .s = s,
+        .revision = revision > 0 ? revision : s->revision,
+        .compacted = s->compacted,
+        .crc = crc32c(0, bucket, sizeof(bucket)),
+    };
+    arena_init(&h->arena, ARENA_LIMIT);
+    *out = h;
+    return OK;
+}
+
+void state_hasher_destroy(struct state_hasher *h)
+{
+    if (h == NULL)
+        return;
+    walk_fini(&h->at);
+    arena_fini(&h->arena);
+    free(h);
+}
+
+/* The first of the key's versions that compaction keeps and that is not hashed yet, or one before
+ * it. */
+static size_t first_version(const struct state_hasher *h, const struct item *item, bool is_inside)
+{
+    size_t i = item_versions_until(item, h->compacted);
+    i = i > 0 ? i - 1 : 0;
+    while (i > 0 && place_main(item_version(item, i - 1)) >= h->compacted)
+        i--;
+    if (!is_inside)
+        return i;
+    size_t hashed = item_versions_until(item, h->main - 1);
+    while (hashed < item_version_count(item) && place_main(item_version(item, hashed)) == h->main &&
+           place_sub(item_version(item, hashed)) <= h->sub)
+        hashed++;
+    return hashed > i ? hashed : i;
+}
+
+static enum err add_version(struct state_hasher *h, const struct item *item, size_t index,
+                            const struct state_source *source, size_t *cost)
+{
+    struct place p = item_version(item, index);
+    struct kv kv = {.key = item->kv.key};
+    if (index + 1 == item_version_count(item)) {
+        kv = item->kv;
+    } else if (!place_deleted(p)) {
+        enum err error = source == NULL ? ERR_NOT_FOUND
+                                        : source->read(source->context, place_main(p), place_sub(p),
+                                                       &h->arena, &kv);
+        if (error != OK)
+            return error;
+        kv.key = item->kv.key;
+        *cost += STATE_COST_OF_OLD;
+    }
+    h->crc = hash_version(h->crc, p, &kv);
+    *cost += (kv.key.size + kv.value.size) / STATE_SIZE_OF_COST;
+    arena_reset(&h->arena);
+    return OK;
+}
+
+/* Adds versions of one key, all of them as long as BUDGET lasts. */
+static enum err add_item(struct state_hasher *h, const struct item *item,
+                         const struct state_source *source, size_t *budget, bool is_inside)
+{
+    size_t count = item_versions_until(item, h->revision);
+    h->is_inside = false;
+    for (size_t i = first_version(h, item, is_inside); i < count; i++) {
+        if (*budget == 0) { /* not before the first: there was some left for this key */
+            h->is_inside = true;
+            break;
+        }
+        size_t cost = 1;
+        if (version_is_retained(item, i, h->compacted)) {
+            enum err error = add_version(h, item, i, source, &cost);
             if (error != OK)
                 return error;
-            kv.key = item->kv.key;
         }
-        *crc = hash_version(*crc, p, &kv);
-        arena_reset(arena);
+        struct place p = item_version(item, i);
+        h->main = place_main(p);
+        h->sub = place_sub(p);
+        *budget -= cost < *budget ? cost : *budget;
     }
+    return walk_note(&h->at, item->kv.key);
+}
+
+enum err state_hasher_step(struct state_hasher *h, const struct state_source *source, size_t budget,
+                           bool *is_done)
+{
+    struct tree_cursor c;
+    const void *entry;
+    bool was_inside = h->is_inside;
+    if (was_inside)
+        tree_seek(&h->s->items, bytes_of(h->at.key, h->at.size), &c);
+    else
+        walk_resume(&h->at, h->s, &c);
+    for (; budget > 0 && (entry = tree_at(&c)) != NULL; tree_next(&c)) {
+        struct item item;
+        item_read(entry, &item);
+        /* A key that was noted may have been purged since. */
+        bool is_inside = was_inside && bytes_equal(item.kv.key, bytes_of(h->at.key, h->at.size));
+        was_inside = false;
+        enum err error = add_item(h, &item, source, &budget, is_inside);
+        if (error != OK)
+            return error;
+        budget -= budget > 0;
+    }
+    *is_done = tree_at(&c) == NULL && !h->is_inside;
     return OK;
+}
+
+uint32_t state_hasher_hash(const struct state_hasher *h)
+{
+    return h->crc;
+}
+
+int64_t state_hasher_revision(const struct state_hasher *h)
+{
+    return h->revision;
+}
+
+int64_t state_hasher_compacted(const struct state_hasher *h)
+{
+    return h->compacted;
 }
 
 enum err state_hash(const struct state *s, int64_t revision, const struct state_source *source,
                     uint32_t *hash, enum verdict *verdict)
 {
-    static const uint8_t bucket[] = {'k', 'e',
-                                     'y'}; /* etcd begins with it, too: nothing at all has a hash */
-    if (revision <= 0) {
-        revision = s->revision;
-        *verdict = VERDICT_OK;
-    } else {
-        *verdict = revision > s->revision     ? VERDICT_FUTURE_REVISION
-                   : revision <= s->compacted ? VERDICT_COMPACTED
-                                              : VERDICT_OK;
-    }
-    if (*verdict != VERDICT_OK)
-        return OK;
-    struct arena arena;
-    arena_init(&arena, ARENA_LIMIT);
-    uint32_t crc = crc_add(UINT32_MAX, bucket, sizeof(bucket));
-    struct tree_cursor c;
-    const void *entry;
-    enum err error = OK;
-    for (tree_seek(&s->items, BYTES_EMPTY, &c); error == OK && (entry = tree_at(&c)) != NULL;
-         tree_next(&c)) {
-        struct item item;
-        item_read(entry, &item);
-        error = hash_item(s, &item, revision, source, &arena, &crc);
-    }
-    arena_fini(&arena);
+    struct state_hasher *h;
+    enum err error = state_hasher_create(&h, s, revision, verdict);
+    if (error != OK || *verdict != VERDICT_OK)
+        return error;
+    bool is_done = false;
+    error = state_hasher_step(h, source, SIZE_MAX, &is_done);
     if (error == OK)
-        *hash = ~crc;
+        *hash = state_hasher_hash(h);
+    state_hasher_destroy(h);
     return error;
 }

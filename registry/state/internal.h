@@ -16,6 +16,14 @@ struct lease {
     struct tree keys; /* the items of the attached keys */
 };
 
+/* How far something that looks at all keys has come between two of its steps: the last key that it
+ * looked at. A cursor does not live that long. */
+struct walk {
+    uint8_t *key;
+    size_t size; /* 0: nothing yet; no key is empty */
+    size_t capacity;
+};
+
 struct state {
     int64_t revision;
     int64_t compacted; /* 0: never */
@@ -34,9 +42,7 @@ struct state {
     /* How far the purge is. */
     int64_t purging; /* the compacted revision of the pass that runs, or ran last */
     bool purge_runs;
-    uint8_t *purge_key; /* the last key it looked at */
-    size_t purge_key_size;
-    size_t purge_key_capacity;
+    struct walk purge_at;
 
     /* Of a restore: the place of the last revision record. */
     int64_t restored_main;
@@ -77,6 +83,14 @@ enum err change_delete_range(struct change *c, struct bytes key, struct bytes ra
                              bool want_prevs, struct kv_delete_response *out);
 enum err change_delete_keys_of(struct change *c, struct lease *lease);
 
+/* --- walks in steps (walk.c) --- */
+
+void walk_fini(struct walk *w);
+/* ERR_NO_MEMORY leaves it where it was. */
+enum err walk_note(struct walk *w, struct bytes key);
+/* To the first key behind the noted one. */
+void walk_resume(const struct walk *w, const struct state *s, struct tree_cursor *c);
+
 /* --- leases (lease.c) --- */
 
 struct lease *lease_find(const struct state *s, int64_t id);
@@ -100,12 +114,33 @@ enum err check_command(const struct state_command *command, size_t max_txn_ops,
 bool txn_has_put(const struct kv_txn_request *request);
 bool txn_is_read_only(const struct kv_txn_request *request);
 
-/* NOW is the newest revision that the reader sees. */
+/* What reads of one range share. */
+struct view {
+    const struct state *s;
+    int64_t revision; /* that is read at */
+    bool is_newest;   /* then the tree alone answers */
+    const struct state_source *source;
+    struct arena *arena;
+    struct state_budget *budget; /* NULL: none */
+};
+
+/* The key's version at the view's revision; false if it did not exist then. */
+bool view_version(const struct view *v, const struct item *item, size_t *index);
+enum err view_fetch(const struct view *v, const struct item *item, size_t index, struct kv *out);
+bool range_is_filtered(const struct kv_range_request *r);
+bool range_passes(const struct kv_range_request *r, const struct kv *kv);
+/* Whether the first keys of the range, as many as the limit says, are the answer. As in etcd, a
+ * limit cuts before the sort if only the target asks for one, and after it if the order does. */
+bool range_is_cut_early(const struct kv_range_request *r);
+/* The order of two struct kv that the request in CONTEXT asks for; never 0. */
+int range_compare(const void *a, const void *b, void *context);
+enum verdict range_check_revision(const struct state *s, int64_t revision, int64_t now);
+/* NOW is the newest revision that the reader sees. BUDGET NULL: none; ERR_LIMIT beyond it. */
 enum err range_answer(const struct state *s, const struct kv_range_request *request, int64_t now,
                       const struct state_source *source, struct arena *arena,
-                      struct kv_range_response *out, enum verdict *verdict) MUST_CHECK;
+                      struct state_budget *budget, struct kv_range_response *out,
+                      enum verdict *verdict) MUST_CHECK;
 size_t range_count_newest(const struct state *s, struct bytes key, struct bytes end);
-bool compares_hold(const struct state *s, const struct kv_compare *compares, size_t count);
 enum err change_txn(struct change *c, const struct kv_txn_request *request,
                     struct kv_txn_response *out, enum verdict *verdict);
 enum err change_put_request(struct change *c, const struct kv_put_request *request,

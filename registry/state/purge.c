@@ -1,9 +1,6 @@
 /* What a compaction made superfluous is dropped bit by bit. */
 #include "registry/state/internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* Versions of an item that compaction does not keep are its first ones. */
 static size_t count_superfluous(const struct item *item, int64_t compacted)
 {
@@ -23,29 +20,6 @@ static void emit_gone(const struct item *item, size_t count, const struct state_
         };
         sink->record(sink->context, &record);
     }
-}
-
-static void remember(struct state *s, struct bytes key)
-{
-    if (key.size > s->purge_key_capacity) {
-        uint8_t *grown = realloc(s->purge_key, key.size);
-        if (grown == NULL)
-            return; /* the next step looks at some keys once more */
-        s->purge_key = grown;
-        s->purge_key_capacity = key.size;
-    }
-    memcpy(s->purge_key, key.data, key.size);
-    s->purge_key_size = key.size;
-}
-
-/* The first key behind the last one that was looked at. */
-static void resume(struct state *s, struct tree_cursor *c)
-{
-    struct bytes last = bytes_of(s->purge_key, s->purge_key_size);
-    tree_seek(&s->items, last, c);
-    const void *entry = tree_at(c);
-    if (entry != NULL && last.size > 0 && bytes_equal(entry_key(entry), last))
-        tree_next(c);
 }
 
 /* Forgets COUNT versions, but not the newest, of the key under the cursor. Without any older one
@@ -74,12 +48,12 @@ bool state_purge(struct state *s, size_t budget, const struct state_sink *sink)
             return false;
         s->purge_runs = true;
         s->purging = s->compacted;
-        s->purge_key_size = 0;
+        s->purge_at.size = 0;
     }
     state_release_retired(s);
     struct tree_cursor c;
     void *entry;
-    resume(s, &c);
+    walk_resume(&s->purge_at, s, &c);
     for (; budget > 0 && (entry = tree_at(&c)) != NULL; budget--) {
         struct item item;
         item_read(entry, &item);
@@ -87,11 +61,11 @@ bool state_purge(struct state *s, size_t budget, const struct state_sink *sink)
         size_t count =
             item.history == NULL && !item.deleted ? 0 : count_superfluous(&item, s->purging);
         emit_gone(&item, count, sink);
-        remember(s, item.kv.key);
+        (void)walk_note(&s->purge_at, item.kv.key); /* else the next step sees some keys again */
         if (count == item_version_count(&item)) {
             (void)tree_remove(&s->items, item.kv.key);
             item_destroy(entry);
-            resume(s, &c);
+            walk_resume(&s->purge_at, s, &c);
             continue;
         }
         if (count > 0)

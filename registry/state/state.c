@@ -40,7 +40,7 @@ void state_destroy(struct state *s)
     tree_fini(&s->leases);
     free(s->alarms);
     free(s->retired);
-    free(s->purge_key);
+    walk_fini(&s->purge_at);
     free(s);
 }
 

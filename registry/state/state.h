@@ -119,6 +119,10 @@ struct state_result {
  * What decoding takes of ARENA must be there: twenty times a command that passed the checks is
  * enough.
  *
+ * A transaction that would look at too many keys or answer too much (KV_TXN_MAX_KEYS,
+ * KV_TXN_MAX_ANSWER_SIZE) gets VERDICT_TXN_TOO_LARGE and does nothing; where only its old values
+ * show that while it is done, the answer fails with ERR_LIMIT if it changed something.
+ *
  * state_check_command is part of it, and so are the alarms: while NOSPACE is raised, puts,
  * transactions with a put in either branch and grants get VERDICT_NO_SPACE; while CORRUPT is, all
  * that could change something but alarms gets VERDICT_CORRUPT. A transaction that only reads may be
@@ -144,6 +148,17 @@ size_t state_key_count(const struct state *s);  /* live keys */
 enum err state_range(const struct state *s, const struct kv_range_request *request,
                      const struct state_source *source, struct arena *arena,
                      struct kv_range_response *out, enum verdict *verdict) MUST_CHECK;
+
+/* What reads may cost in all. */
+struct state_budget {
+    size_t keys; /* looked at; one from the source counts STATE_COST_OF_OLD times */
+    size_t size; /* octets of the answer: keys and values */
+};
+/* The same within BUDGET, from which the cost is taken: ERR_LIMIT when it does not last. */
+enum err state_range_within(const struct state *s, const struct kv_range_request *request,
+                            const struct state_source *source, struct arena *arena,
+                            struct state_budget *budget, struct kv_range_response *out,
+                            enum verdict *verdict) MUST_CHECK;
 /* The newest version of KEY; false if there is none. Borrowed until the state changes. */
 bool state_get(const struct state *s, struct bytes key, struct kv *out);
 /* The place of KEY's newest version before revision MAIN; false if it had none or it is compacted.
@@ -166,6 +181,58 @@ size_t state_alarms(const struct state *s, const struct alarm **out);
  * up to the compacted one itself, as etcd 3.4. */
 enum err state_hash(const struct state *s, int64_t revision, const struct state_source *source,
                     uint32_t *hash, enum verdict *verdict) MUST_CHECK;
+
+/* --- long reads in steps ----------------------------------------------------------------------
+ *
+ * A hash, and a range of any size, of one revision, bit by bit while commands are applied between
+ * the steps: a later version of a key hides none of its older ones. What must not happen meanwhile
+ * is a purge behind a compaction that came later and would take versions still to be read
+ * (state_purge's caller holds it back while such a read is under way, see each below). */
+
+enum {
+    /* A budget counts keys and versions looked at; one that is fetched from the source, and octets
+     * of keys and values, cost more. */
+    STATE_COST_OF_OLD = 40,
+    STATE_SIZE_OF_COST = 1024,
+};
+
+struct state_hasher;
+
+/* Begins state_hash. With a VERDICT other than OK, as state_hash gives it, OUT is NULL. S must live
+ * as long. No purge while state_compacted is another than state_hasher_compacted. ERR_NO_MEMORY. */
+enum err state_hasher_create(struct state_hasher **out, const struct state *s, int64_t revision,
+                             enum verdict *verdict) MUST_CHECK;
+void state_hasher_destroy(struct state_hasher *h); /* NULL: nothing */
+/* Spends BUDGET, or a little more. SOURCE's errors, ERR_NO_MEMORY: the hash cannot be finished. */
+enum err state_hasher_step(struct state_hasher *h, const struct state_source *source, size_t budget,
+                           bool *is_done) MUST_CHECK;
+uint32_t state_hasher_hash(const struct state_hasher *h); /* once it is done */
+int64_t state_hasher_revision(const struct state_hasher *h);
+int64_t state_hasher_compacted(const struct state_hasher *h); /* when it began */
+
+struct state_reading;
+
+/* Begins a range; REQUEST is copied. With a VERDICT other than OK, as state_range gives it, OUT is
+ * NULL. S must live as long. No purge while state_compacted is above state_reading_revision.
+ * MEMORY_LIMIT bounds what is kept for a sort. ERR_NO_MEMORY. */
+enum err state_reading_create(struct state_reading **out, const struct state *s,
+                              const struct kv_range_request *request, size_t memory_limit,
+                              enum verdict *verdict) MUST_CHECK;
+void state_reading_destroy(struct state_reading *r); /* NULL: nothing */
+int64_t state_reading_revision(const struct state_reading *r);
+
+struct state_reading_part {
+    const struct kv *kvs; /* borrowed from the state and ARENA until either changes */
+    size_t kv_count;
+    bool is_done;
+    int64_t count; /* once it is done: as in a kv_range_response */
+    bool more;
+};
+/* The next keys of the answer, perhaps none, for BUDGET or a little more. SOURCE's errors,
+ * ERR_NO_MEMORY: the range cannot be finished. */
+enum err state_reading_step(struct state_reading *r, const struct state_source *source,
+                            size_t budget, struct arena *arena,
+                            struct state_reading_part *out) MUST_CHECK;
 
 /* --- compaction ------------------------------------------------------------------------------- */
 

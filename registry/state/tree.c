@@ -7,7 +7,8 @@
 enum {
     NODE_CAPACITY = 64,
     NODE_MIN = NODE_CAPACITY / 4,
-    WALK_AHEAD = 6,    /* entries */
+    WALK_AHEAD = 8,    /* entries */
+    LINE_SIZE = 64,    /* of a processor's cache, about */
     ROOT_CAPACITY = 4, /* of a tree with few entries: there is one for each lease */
 };
 
@@ -37,6 +38,16 @@ static struct tree_node **children_of(struct tree_node *n)
 {
     assert(!n->is_leaf);
     return (struct tree_node **)(void *)(heads_of(n) + n->capacity);
+}
+
+/* What a search looks at first, fetched at once and not one after the other. Any node but a root
+ * has the full capacity. */
+static void prefetch_node(const struct tree_node *n)
+{
+    const uint8_t *heads = (const uint8_t *)(n + 1) + NODE_CAPACITY * sizeof(void *);
+    __builtin_prefetch(n);
+    for (size_t at = 0; at < NODE_CAPACITY * sizeof(uint32_t); at += LINE_SIZE)
+        __builtin_prefetch(heads + at);
 }
 
 static size_t weight(const void *entry)
@@ -348,6 +359,7 @@ void *tree_find(const struct tree *t, struct bytes key)
     size_t known = 0;
     while (n != NULL) {
         bool found;
+        prefetch_node(n);
         size_t index = lower_bound(n, key, &known, &found);
         if (found)
             return entries_of(n)[index];
@@ -394,6 +406,37 @@ void *tree_at(const struct tree_cursor *c)
     return entries_of(c->at[c->depth - 1].node)[c->at[c->depth - 1].index];
 }
 
+static void prefetch_entry(const uint8_t *entry)
+{
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + LINE_SIZE); /* its numbers, behind the key */
+}
+
+/* Entries lie anywhere, and so do nodes: what a walk comes to soon is on its way from memory by
+ * then. The cursor is in a leaf. */
+static void fetch_ahead(const struct tree_cursor *c)
+{
+    struct tree_node *n = c->at[c->depth - 1].node;
+    size_t ahead = c->at[c->depth - 1].index + WALK_AHEAD;
+    if (ahead < n->count)
+        prefetch_entry(entries_of(n)[ahead]);
+    if (c->depth < 2)
+        return;
+    struct tree_node *parent = c->at[c->depth - 2].node;
+    size_t index = c->at[c->depth - 2].index;
+    if (index == parent->count)
+        return;
+    struct tree_node *next = children_of(parent)[index + 1];
+    if (ahead == WALK_AHEAD) { /* the walk has just come into this leaf */
+        __builtin_prefetch(next);
+        __builtin_prefetch(&entries_of(next)[WALK_AHEAD]);
+    } else if (ahead == n->count) {
+        prefetch_entry(entries_of(parent)[index]);
+    } else if (ahead > n->count && ahead - n->count <= next->count) {
+        prefetch_entry(entries_of(next)[ahead - n->count - 1]);
+    }
+}
+
 void tree_next(struct tree_cursor *c)
 {
     if (c->depth == 0)
@@ -405,10 +448,43 @@ void tree_next(struct tree_cursor *c)
         index = 0;
         push(c, n, 0);
     }
-    /* Entries lie anywhere: what a walk comes to soon is on its way from memory by then. */
+    fetch_ahead(c);
+    pop_finished(c);
+}
+
+/* As tree_next, but past a child with nothing counted below it. */
+static void next_promising(struct tree_cursor *c)
+{
+    struct tree_node *n = c->at[c->depth - 1].node;
+    size_t index = ++c->at[c->depth - 1].index;
+    while (!n->is_leaf && children_of(n)[index]->live > 0) {
+        n = children_of(n)[index];
+        index = 0;
+        push(c, n, 0);
+    }
     if (index + WALK_AHEAD < n->count)
         __builtin_prefetch(entries_of(n)[index + WALK_AHEAD]);
     pop_finished(c);
+}
+
+static void skip_uncounted(struct tree_cursor *c)
+{
+    while (c->depth > 0 && weight(tree_at(c)) == 0)
+        next_promising(c);
+}
+
+void tree_seek_counted(const struct tree *t, struct bytes key, struct tree_cursor *c)
+{
+    tree_seek(t, key, c);
+    skip_uncounted(c);
+}
+
+void tree_next_counted(struct tree_cursor *c)
+{
+    if (c->depth == 0)
+        return;
+    next_promising(c);
+    skip_uncounted(c);
 }
 
 void *tree_cursor_replace(struct tree_cursor *c, void *entry)

@@ -84,6 +84,10 @@ void tree_seek(const struct tree *t, struct bytes key, struct tree_cursor *c);
 /* NULL at the end. A cursor is valid until an entry is inserted or removed. */
 void *tree_at(const struct tree_cursor *c);
 void tree_next(struct tree_cursor *c);
+/* The first counted entry with a key >= KEY, and the next counted one: most of the others that lie
+ * together are not even looked at. */
+void tree_seek_counted(const struct tree *t, struct bytes key, struct tree_cursor *c);
+void tree_next_counted(struct tree_cursor *c);
 /* As tree_replace, for the entry under the cursor. */
 void *tree_cursor_replace(struct tree_cursor *c, void *entry);
 /* Counted entries with a key < KEY. */

@@ -209,7 +209,7 @@ static void fill_response(struct store_response *out, enum store_request_type ty
 /* Of a command that was applied: nothing that a client would take for a refusal and try again. */
 static enum verdict verdict_of_source(enum err e)
 {
-    return e == ERR_NO_MEMORY ? VERDICT_ANSWER_TOO_LARGE : VERDICT_UNREADABLE;
+    return e == ERR_NO_MEMORY || e == ERR_LIMIT ? VERDICT_ANSWER_TOO_LARGE : VERDICT_UNREADABLE;
 }
 
 /* Answers the proposer, unless it has to wait for the purge. */
@@ -226,7 +226,7 @@ static void answer_pending(struct store *s, struct pending *p, const struct stat
     if (source_error != OK) /* the change is made; what it replaced cannot be told */
         response.verdict = verdict_of_source(source_error);
     /* A compaction that changed nothing has nothing to wait for. */
-    if (p->is_physical && response.verdict == VERDICT_OK && s->is_purging) {
+    if (p->is_physical && response.verdict == VERDICT_OK && s->purge.is_on) {
         p->revision = response.revision;
         p->next = s->compactions;
         s->compactions = p;

@@ -1,4 +1,4 @@
-/* Old values, and what bounds them: compaction by hand or by time, and the purge behind it. */
+/* Old values, and what bounds them: compaction by time. */
 #include "registry/store/internal.h"
 
 #include "base/log.h"
@@ -64,44 +64,6 @@ static enum err source_scan(void *context, int64_t from, int64_t to,
 void store_history_init(struct store *s)
 {
     s->source = (struct state_source){.read = source_read, .scan = source_scan, .context = s};
-}
-
-/* --- the purge -------------------------------------------------------------------------------- */
-
-static void on_purged(void *context, const struct state_record *r)
-{
-    store_stage_record(context, r, false);
-}
-
-static void answer_compactions(struct store *s)
-{
-    struct pending *list = s->compactions;
-    s->compactions = NULL;
-    while (list != NULL) {
-        struct pending *p = list;
-        list = p->next;
-        struct store_response response = {.revision = p->revision};
-        store_answer(s, p->done, p->context, &response);
-        free(p);
-    }
-}
-
-void store_compacted(struct store *s)
-{
-    s->is_purging = true;
-}
-
-bool store_purge_step(struct store *s)
-{
-    if (!s->is_purging)
-        return false;
-    if (!journal_has_room(s->journal))
-        return true;
-    struct state_sink sink = {.record = on_purged, .context = s};
-    s->is_purging = state_purge(s->state, STORE_PURGE_BUDGET, &sink);
-    if (!s->is_purging)
-        answer_compactions(s);
-    return s->is_purging;
 }
 
 /* --- periodic compaction ---------------------------------------------------------------------- */

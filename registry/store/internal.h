@@ -7,7 +7,9 @@
  *   request.c  a request to a verdict, a read or a proposal
  *   apply.c    the log to state, and answers
  *   lease.c    deadlines, keepalives, expiry
- *   history.c  old values, compaction, purge
+ *   reads.c    reads that take more than one turn of the loop
+ *   history.c  old values, compaction by time
+ *   purge.c    what a compaction made superfluous leaves the journal
  *   space.c    the quota and the NOSPACE alarm
  *   watch.c    watches and their catching up
  *   store.c    life, identity, status */
@@ -29,10 +31,10 @@
 
 enum {
     STORE_ARENA_LIMIT = 1 << 30,       /* of one answer: a range over everything must fit */
-    STORE_PURGE_BUDGET = 2000,         /* keys looked at in one step of the purge */
     STORE_RETRY_MS = 1000,             /* after a failure of the disk or a full queue */
     STORE_EXPIRY_BATCH = 256,          /* leases whose revocation is proposed in one go */
     STORE_MAX_PROPOSAL_SIZE = 4 << 20, /* the longest command; requests are bounded before */
+    STORE_MAX_READS = 4096,      /* long reads that run or wait; beyond it: too many requests */
     STORE_COMPACTION_MARKS = 64, /* remembered (time, revision) pairs of periodic compaction */
 };
 #define STORE_DEFAULT_QUOTA_SIZE (UINT64_C(2) << 30)
@@ -51,6 +53,27 @@ struct pending {
     void *context;
 };
 
+enum {
+    PURGE_MAX_RUNS = 32
+};
+
+/* Places of revisions that are to leave the journal: purge.c. */
+struct purge {
+    bool is_on;
+    bool is_walking;  /* the state has more to drop */
+    bool is_removing; /* what was collected goes first */
+    bool is_mixed;    /* the growing run is not in order */
+    int64_t *places;  /* main and sub packed */
+    size_t count;
+    size_t capacity;
+    size_t run_start; /* of the growing run */
+    struct purge_run {
+        size_t next; /* to be removed */
+        size_t end;
+    } runs[PURGE_MAX_RUNS]; /* each in order */
+    size_t run_count;
+};
+
 struct settled_hook {
     void (*fn)(void *context);
     void *context;
@@ -59,6 +82,13 @@ struct settled_hook {
 struct compaction_mark {
     uint64_t time_ms;
     int64_t revision;
+};
+
+struct long_read;
+
+struct read_list {
+    struct long_read *first;
+    struct long_read **end;
 };
 
 struct store {
@@ -84,23 +114,34 @@ struct store {
     struct arena apply_arena; /* reset before each apply */
     struct arena read_arena;  /* reset when no read is being answered */
     unsigned read_depth;
+    struct arena catch_up_arena; /* of one step of catching watchers up */
+    struct arena step_arena;     /* of one step of a long read */
+    struct read_list hashes;     /* the first one runs */
+    struct read_list ranges;     /* that run, by turns */
+    struct read_list waiting;    /* ranges that do not yet */
+    unsigned range_count;        /* of `ranges` */
+    unsigned long_read_count;    /* of all three */
+    bool is_waiting_stalled;     /* no waiting range may begin, until the timer */
+    bool was_hash;               /* the last step was a hash's */
+    size_t max_answer_size;
     struct strbuf command; /* the encoding of the proposal under way */
     bool is_applying;
     uint64_t term;           /* for the headers of answers */
     int64_t loading_meta[2]; /* the meta rows, until they make a record */
     enum err stage_error; /* sticky: the journal could not take an effect of the present command */
 
-    struct pending *keepalives;  /* of leases that are being revoked */
-    struct pending *compactions; /* physical ones, applied, waiting for the purge */
+    struct pending *keepalives;      /* of leases that are being revoked */
+    struct pending *gone_keepalives; /* of leases that are: to be answered once callbacks may be */
+    struct pending *compactions;     /* physical ones, applied, waiting for the purge */
 
     uv_timer_t lease_timer;
     uv_timer_t retry_timer;      /* catching up or purging again after a failure */
     uv_timer_t compaction_timer; /* periodic compaction */
+    uv_timer_t stall_timer;      /* asks again whether waiting ranges may begin */
     uv_timer_t space_timer;      /* looks at quota and free space */
     uv_idle_t background;        /* runs while there is catching up or purging to do */
     unsigned open_handles;       /* closed at the end, before the memory goes */
-    bool gone_leases;            /* a lease ended: keepalives that wait for it can be answered */
-    bool is_purging;
+    struct purge purge;
     bool is_background_on;
     bool is_closing;
 
@@ -141,6 +182,22 @@ void store_note_health(struct store *s);
 /* Why no client's write is accepted now; VERDICT_OK: they are. */
 enum verdict store_write_verdict(const struct store *s, bool takes_space);
 
+/* Of a failed read. */
+enum verdict store_read_verdict(enum err e);
+
+/* reads.c */
+void store_reads_init(struct store *s);
+void store_long_hash(struct store *s, int64_t revision, store_done_fn *done, void *context);
+void store_long_range(struct store *s, const struct kv_range_request *request, store_part_fn *part,
+                      store_done_fn *done, void *context);
+/* Whether a step would do something. */
+bool store_has_long_reads(const struct store *s);
+void store_long_read_step(struct store *s);
+/* Whether some long read needs versions that the purge would take. */
+bool store_reads_hold_purge(const struct store *s);
+void store_ask_waiting(uv_timer_t *timer);
+void store_reads_close(struct store *s);
+
 /* space.c */
 /* Whether COMMAND may put bytes in: what the quota and its alarm are about. */
 bool store_takes_space(const struct state_command *command);
@@ -170,7 +227,10 @@ void store_lease_retry(struct store *s, int64_t id);
 void store_history_init(struct store *s);
 void store_compacted(struct store *s); /* a compaction was applied: begin to purge */
 /* One step; whether there is more to do. */
-bool store_purge_step(struct store *s);
+/* Whether a step would do something now. */
+bool store_purge_is_ready(const struct store *s);
+void store_purge_step(struct store *s);
+void store_purge_close(struct store *s);
 void store_compaction_tick(uv_timer_t *timer);
 uint64_t store_compaction_interval_ms(const struct store *s);
 

@@ -20,10 +20,10 @@ void store_lease_granted(struct store *s, int64_t id, int64_t ttl_s)
         s->stage_error = e; /* a lease that nobody watches would never end: stop instead */
 }
 
-/* Keepalives that waited for this end learn that the lease is gone. */
-static void answer_keepalives(struct store *s, int64_t id)
+void store_lease_gone(struct store *s, int64_t id)
 {
-    struct pending *gone = NULL;
+    lessor_remove(s->lessor, id);
+    /* Now and not behind the batch: by then the id may be another lease's. */
     for (struct pending **at = &s->keepalives; *at != NULL;) {
         struct pending *p = *at;
         if (p->lease != id) {
@@ -31,39 +31,22 @@ static void answer_keepalives(struct store *s, int64_t id)
             continue;
         }
         *at = p->next;
-        p->next = gone;
-        gone = p;
-    }
-    while (gone != NULL) {
-        struct pending *p = gone;
-        gone = p->next;
-        struct store_response response = {0};
-        response.lease.id = id;
-        store_answer(s, p->done, p->context, &response);
-        free(p);
+        p->next = s->gone_keepalives;
+        s->gone_keepalives = p;
     }
 }
 
-void store_lease_gone(struct store *s, int64_t id)
-{
-    lessor_remove(s->lessor, id);
-    s->gone_leases = true;
-}
-
-/* After the apply, when callbacks may submit again. */
+/* Keepalives that waited for the end of their lease learn that it is gone. After the apply, when
+ * callbacks may submit again. */
 static void answer_gone(struct store *s)
 {
-    if (!s->gone_leases)
-        return;
-    s->gone_leases = false;
-    for (struct pending *p = s->keepalives; p != NULL;) {
-        int64_t ttl_s;
-        if (state_lease(s->state, p->lease, &ttl_s)) {
-            p = p->next;
-            continue;
-        }
-        answer_keepalives(s, p->lease);
-        p = s->keepalives; /* the callbacks may have changed the list */
+    while (s->gone_keepalives != NULL) {
+        struct pending *p = s->gone_keepalives;
+        s->gone_keepalives = p->next;
+        struct store_response response = {0};
+        response.lease.id = p->lease;
+        store_answer(s, p->done, p->context, &response);
+        free(p);
     }
 }
 

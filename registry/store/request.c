@@ -29,6 +29,12 @@ struct pending *store_pending_create(struct store *s, enum store_request_type ty
     return p;
 }
 
+enum {
+    /* A range beyond that is made in steps (reads.c). Any one key is within it. */
+    SMALL_KEYS = 1000,
+    SMALL_SIZE = KV_REQUEST_SIZE_LIMIT,
+};
+
 /* --- reads ------------------------------------------------------------------------------------ */
 
 /* Every read uses the one arena; a callback may read again, so it is reset by the outermost only.
@@ -46,20 +52,27 @@ static void end_read(struct store *s)
         arena_reset(&s->read_arena);
 }
 
-static enum verdict verdict_of_read(enum err e)
+enum verdict store_read_verdict(enum err e)
 {
     return e == ERR_NO_MEMORY || e == ERR_LIMIT ? VERDICT_TOO_MANY_REQUESTS : VERDICT_UNREADABLE;
 }
 
-static void range_now(struct store *s, const struct kv_range_request *request, store_done_fn *done,
-                      void *context)
+static void range_now(struct store *s, const struct kv_range_request *request, store_part_fn *part,
+                      store_done_fn *done, void *context)
 {
     begin_read(s);
     struct store_response response = {0};
-    enum err e = state_range(s->state, request, &s->source, &s->read_arena, &response.range,
-                             &response.verdict);
+    struct state_budget budget = {.keys = SMALL_KEYS, .size = SMALL_SIZE};
+    enum err e =
+        state_range_within(s->state, request, &s->source, &s->read_arena,
+                           part != NULL ? &budget : NULL, &response.range, &response.verdict);
+    if (e == ERR_LIMIT && part != NULL) {
+        end_read(s);
+        store_long_range(s, request, part, done, context);
+        return;
+    }
     if (e != OK)
-        response.verdict = verdict_of_read(e);
+        response.verdict = store_read_verdict(e);
     store_answer(s, done, context, &response);
     end_read(s);
 }
@@ -68,6 +81,7 @@ static void range_now(struct store *s, const struct kv_range_request *request, s
 struct waiting_range {
     struct store *store;
     struct kv_range_request request;
+    store_part_fn *part;
     store_done_fn *done;
     void *context;
     uint8_t keys[];
@@ -77,7 +91,7 @@ static void range_allowed(void *context, enum err outcome)
 {
     struct waiting_range *w = context;
     if (outcome == OK)
-        range_now(w->store, &w->request, w->done, w->context);
+        range_now(w->store, &w->request, w->part, w->done, w->context);
     else
         store_answer_verdict(w->store, w->done, w->context,
                              outcome == ERR_REFUSED ? VERDICT_NO_LEADER : VERDICT_STOPPED);
@@ -91,8 +105,8 @@ static void copy_bytes(struct bytes *slice, uint8_t *to)
     slice->data = to;
 }
 
-static void range(struct store *s, const struct kv_range_request *request, store_done_fn *done,
-                  void *context)
+static void range(struct store *s, const struct kv_range_request *request, store_part_fn *part,
+                  store_done_fn *done, void *context)
 {
     enum verdict v = state_check_range(request);
     if (v != VERDICT_OK) {
@@ -100,7 +114,7 @@ static void range(struct store *s, const struct kv_range_request *request, store
         return;
     }
     if (request->serializable) {
-        range_now(s, request, done, context);
+        range_now(s, request, part, done, context);
         return;
     }
     struct waiting_range *w = malloc(sizeof(*w) + request->key.size + request->range_end.size);
@@ -110,23 +124,12 @@ static void range(struct store *s, const struct kv_range_request *request, store
     }
     w->store = s;
     w->request = *request;
+    w->part = part;
     w->done = done;
     w->context = context;
     copy_bytes(&w->request.key, w->keys);
     copy_bytes(&w->request.range_end, w->keys + request->key.size);
     node_read(s->node, range_allowed, w);
-}
-
-static void hash(struct store *s, int64_t revision, store_done_fn *done, void *context)
-{
-    struct store_response response = {0};
-    int64_t compacted = state_compacted(s->state);
-    enum err e = state_hash(s->state, revision, &s->source, &response.hash.hash, &response.verdict);
-    if (e != OK)
-        response.verdict = verdict_of_read(e);
-    response.hash.compact_revision = compacted > 0 ? compacted : -1;
-    response.hash.hash_revision = revision > 0 ? revision : state_revision(s->state);
-    store_answer(s, done, context, &response);
 }
 
 /* --- writes ----------------------------------------------------------------------------------- */
@@ -225,7 +228,7 @@ void store_submit(struct store *s, const struct store_request *request, store_do
     struct state_command command = {0};
     switch (request->type) {
     case STORE_RANGE:
-        range(s, &request->range, done, context);
+        range(s, &request->range, request->part, done, context);
         return;
     case STORE_PUT:
         command.type = STATE_PUT;
@@ -254,7 +257,7 @@ void store_submit(struct store *s, const struct store_request *request, store_do
         change_alarm(s, request, done, context);
         return;
     case STORE_HASH:
-        hash(s, request->hash.revision, done, context);
+        store_long_hash(s, request->hash.revision, done, context);
         return;
     case STORE_DEFRAG:
         journal_vacuum(s->journal);

@@ -92,6 +92,20 @@ static enum err describe_member(struct store *s, const struct store_config *conf
                      &s->member.client_url_count);
 }
 
+enum err store_set_client_urls(struct store *s, const char *const *urls, size_t count)
+{
+    assert(count == s->member.client_url_count);
+    char **own = s->urls + s->member.peer_url_count;
+    for (size_t i = 0; i < count; i++) {
+        char *copy = strdup(urls[i]);
+        if (copy == NULL)
+            return ERR_NO_MEMORY;
+        free(own[i]);
+        own[i] = copy;
+    }
+    return OK;
+}
+
 static void on_health(void *context, enum journal_health health)
 {
     struct store *s = context;
@@ -128,25 +142,20 @@ static enum err make_commit_times(struct store *s)
     return OK;
 }
 
-static struct metric_series *gauge(struct store *s, const char *name, const char *help)
-{
-    struct metric_family *f =
-        metrics_family(s->metrics, METRIC_GAUGE, name, help, NULL, 0, NULL, 0);
-    return f != NULL ? metric_series(f, NULL) : NULL;
-}
-
 static enum err make_metrics(struct store *s)
 {
     if (s->metrics == NULL)
         return OK;
-    s->health_gauge = gauge(s, "warren_journal_health",
-                            "State of the disk: 0 all right, 1 low on space, 2 full, 3 failed and "
-                            "not written to until a restart.");
-    s->writable_gauge =
-        gauge(s, "warren_registry_writable", "Whether puts are taken. 1 if they are, 0 otherwise.");
-    s->stale_gauge = gauge(s, "warren_registry_stale_seconds",
-                           "How old the answers from the registry may be: seconds since puts "
-                           "stopped being taken, 0 while they are.");
+    s->health_gauge =
+        metrics_single(s->metrics, METRIC_GAUGE, "warren_journal_health",
+                       "State of the disk: 0 all right, 1 low on space, 2 full, 3 failed and "
+                       "not written to until a restart.");
+    s->writable_gauge = metrics_single(s->metrics, METRIC_GAUGE, "warren_registry_writable",
+                                       "Whether puts are taken. 1 if they are, 0 otherwise.");
+    s->stale_gauge =
+        metrics_single(s->metrics, METRIC_GAUGE, "warren_registry_stale_seconds",
+                       "How old the answers from the registry may be: seconds since puts "
+                       "stopped being taken, 0 while they are.");
     if (s->health_gauge == NULL || s->writable_gauge == NULL || s->stale_gauge == NULL)
         return ERR_NO_MEMORY;
     return make_commit_times(s);
@@ -184,7 +193,7 @@ bool store_is_writable(const struct store *s)
 
 static enum err init_handles(struct store *s)
 {
-    uv_timer_t *timers[] = {&s->lease_timer, &s->retry_timer, &s->compaction_timer,
+    uv_timer_t *timers[] = {&s->lease_timer, &s->retry_timer, &s->compaction_timer, &s->stall_timer,
                             &s->space_timer};
     for (size_t i = 0; i < ARRAY_COUNT(timers); i++) {
         (void)uv_timer_init(s->loop, timers[i]); /* cannot fail */
@@ -245,7 +254,8 @@ static void start(struct store *s)
         uv_timer_start(&s->compaction_timer, store_compaction_tick, 0, interval);
     }
     store_space_measure(s);
-    s->is_purging = state_compacted(s->state) > 0;
+    if (state_compacted(s->state) > 0)
+        store_compacted(s);
     store_background(s);
 }
 
@@ -256,6 +266,9 @@ static void destroy(struct store *s)
     state_destroy(s->state);
     arena_fini(&s->apply_arena);
     arena_fini(&s->read_arena);
+    arena_fini(&s->catch_up_arena);
+    arena_fini(&s->step_arena);
+    store_purge_close(s);
     strbuf_fini(&s->command);
     for (size_t i = 0; i < s->url_count; i++)
         free(s->urls[i]);
@@ -274,9 +287,9 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_handles(struct store *s)
 {
-    uv_handle_t *handles[] = {(uv_handle_t *)&s->lease_timer, (uv_handle_t *)&s->retry_timer,
-                              (uv_handle_t *)&s->compaction_timer, (uv_handle_t *)&s->space_timer,
-                              (uv_handle_t *)&s->background};
+    uv_handle_t *handles[] = {(uv_handle_t *)&s->lease_timer,      (uv_handle_t *)&s->retry_timer,
+                              (uv_handle_t *)&s->compaction_timer, (uv_handle_t *)&s->stall_timer,
+                              (uv_handle_t *)&s->space_timer,      (uv_handle_t *)&s->background};
     for (size_t i = 0; i < ARRAY_COUNT(handles); i++)
         uv_close(handles[i], on_closed);
 }
@@ -296,6 +309,10 @@ enum err store_open(struct store **out, const struct store_config *config, struc
     size_t answer_size = config->max_answer_size > 0 ? config->max_answer_size : STORE_ARENA_LIMIT;
     arena_init(&s->apply_arena, answer_size);
     arena_init(&s->read_arena, answer_size);
+    arena_init(&s->catch_up_arena, STORE_ARENA_LIMIT);
+    arena_init(&s->step_arena, answer_size);
+    s->max_answer_size = answer_size;
+    store_reads_init(s);
     store_history_init(s);
     enum err e = init_handles(s);
     if (e == OK)
@@ -327,7 +344,9 @@ void store_close(struct store *s)
     if (s->node != NULL) {
         store_watches_close(s);
         drop_list(s, &s->keepalives, VERDICT_STOPPED);
+        drop_list(s, &s->gone_keepalives, VERDICT_STOPPED);
         drop_list(s, &s->compactions, VERDICT_STOPPED);
+        store_reads_close(s);
         node_destroy(s->node);
         s->node = NULL;
     }

@@ -1,5 +1,5 @@
-/* Watches, and the work that the loop does when it has nothing else to do: catching watchers up
- * from history, and purging what was compacted. */
+/* Watches, and the work that the loop does bit by bit, between its other turns: catching watchers
+ * up from history, long reads, and purging what was compacted. */
 #include "registry/store/internal.h"
 
 #include "base/log.h"
@@ -98,7 +98,7 @@ void store_watches_close(struct store *s)
 
 static bool has_work(const struct store *s)
 {
-    return s->is_purging || watch_hub_behind_count(s->hub) > 0;
+    return s->purge.is_on || watch_hub_behind_count(s->hub) > 0 || store_has_long_reads(s);
 }
 
 void store_background(struct store *s)
@@ -125,18 +125,19 @@ void store_background_step(uv_idle_t *idle)
 {
     struct store *s = idle->data;
     enum err e = OK;
-    arena_reset(&s->apply_arena);
-    bool more = watch_hub_catch_up(s->hub, &s->source, &s->apply_arena, &e);
+    store_long_read_step(s);
+    bool more = watch_hub_catch_up(s->hub, &s->source, &s->catch_up_arena, &e);
+    arena_fini(&s->catch_up_arena); /* megabytes that the next step may never need */
+    more |= store_has_long_reads(s);
     if (e != OK) {
         log_line(LOG_ERROR, "registry: history for watchers cannot be read: %s", err_text(e));
         pause_background(s);
         uv_timer_start(&s->retry_timer, store_retry, STORE_RETRY_MS, 0);
         return;
     }
-    bool purging = s->is_purging;
-    if (purging && journal_has_room(s->journal))
-        purging = store_purge_step(s);
-    else if (purging) { /* the journal is busy: not in a spin */
+    if (store_purge_is_ready(s))
+        store_purge_step(s);
+    else if (s->purge.is_on) { /* the journal is busy: not in a spin */
         if (!more) {
             pause_background(s);
             uv_timer_start(&s->retry_timer, store_retry, JOURNAL_FLUSH_MS / 10, 0);
@@ -144,6 +145,6 @@ void store_background_step(uv_idle_t *idle)
         return;
     }
     /* Watchers whose consumers have no room do not count: store_watch_resume begins again. */
-    if (!more && !purging)
+    if (!more && !s->purge.is_on)
         pause_background(s);
 }

@@ -4,7 +4,6 @@
 #include "base/cursor.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
 enum {
@@ -93,7 +92,7 @@ static size_t add_addresses(const struct asked *a, const struct peer *p, struct 
 {
     size_t count = 0;
     const struct item *prefix = peer_first_prefix(p);
-    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next_prefix(prefix)) {
+    for (size_t i = 0; i < p->prefix_count; i++, prefix = item_next(prefix)) {
         uint16_t rr_type = prefix->size == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
         if (!item_is_host(prefix) || (type != rr_type && type != DNS_TYPE_ANY))
             continue;
@@ -218,48 +217,11 @@ static bool list_is_empty(const struct list *list)
 
 /* --- a peer's instance ------------------------------------------------------------------------ */
 
-/* Six octets as eight characters of base64, one in each octet of a word: no octet's sum reaches 256
- * or falls below 0, so none touches the next. */
-static uint64_t base64_group(const uint8_t in[static 6])
-{
-    const uint64_t ones = 0x0101010101010101;
-    uint64_t high = (uint64_t)in[0] << 16 | (uint64_t)in[1] << 8 | in[2];
-    uint64_t low = (uint64_t)in[3] << 16 | (uint64_t)in[4] << 8 | in[5];
-    uint64_t v = high | low << 32;
-    v = (v >> 12 & 0x00000fff00000fff) | (v & 0x00000fff00000fff) << 16;
-    v = (v >> 6 & 0x003f003f003f003f) | (v & 0x003f003f003f003f) << 8;
-    uint64_t from_a = (v + (0x80 - 26) * ones) >> 7 & ones; /* 1 where the value is 26 or more */
-    uint64_t from_0 = (v + (0x80 - 52) * ones) >> 7 & ones;
-    uint64_t from_plus = (v + (0x80 - 62) * ones) >> 7 & ones;
-    uint64_t is_slash = (v + (0x80 - 63) * ones) >> 7 & ones;
-    v += 'A' * ones + ('a' - 26 - 'A') * from_a;
-    v -= ('a' - 26 - ('0' - 52)) * from_0;
-    v -= ('0' - 52 - ('+' - 62)) * from_plus;
-    return v + ('/' - 63 - ('+' - 62)) * is_slash;
-}
-
-/* Base64 of a public key: fast, unlike key_to_base64, which hides private ones. */
-static void put_base64(uint8_t *out, const uint8_t key[static KEY_SIZE])
-{
-    enum {
-        GROUP = 6
-    };
-    size_t i = 0;
-    for (; i + GROUP <= KEY_SIZE; i += GROUP, out += sizeof(uint64_t)) {
-        uint64_t chars = htole64(base64_group(key + i));
-        memcpy(out, &chars, sizeof(chars));
-    }
-    uint8_t last[GROUP] = {key[i], key[i + 1]}; /* two octets are left: three characters */
-    uint64_t chars = htole64(base64_group(last));
-    memcpy(out, &chars, 3);
-    out[3] = '=';
-}
-
 static void put_txt(uint8_t *out, const struct peer *p)
 {
     static const char head[] = "\x09txtvers=1\x30pub=";
     memcpy(out, head, sizeof(head) - 1);
-    put_base64(out + sizeof(head) - 1, p->key);
+    public_key_to_base64((char *)out + sizeof(head) - 1, p->key);
     memcpy(out + TXT_HEAD_SIZE, peer_bytes(p, p->txt_at), p->txt_size);
 }
 
@@ -352,11 +314,41 @@ static bool read_nibble(const uint8_t *label, uint8_t *out)
     return true;
 }
 
+static const uint8_t v4_tail[] = "\7in-addr\4arpa";
+static const uint8_t v6_tail[] = "\3ip6\4arpa";
+static const uint8_t arpa[] = "\4arpa";
+
+/* Where NAME's last octets are TAIL, or NULL; whether a label begins there is seen by who walks. */
+static const uint8_t *find_tail(struct dns_name name, const uint8_t *tail, size_t size)
+{
+    if (name.size < size || memcmp(name.wire + name.size - size, tail, size) != 0)
+        return NULL;
+    return name.wire + name.size - size;
+}
+
+/* Whether reverse names may lie below NAME: arpa, in-addr.arpa with fewer than four octets before
+ * it, ip6.arpa with fewer than 32 nibbles. */
+static bool is_reverse_branch(struct dns_name name)
+{
+    const uint8_t *label = name.wire, *end;
+    size_t count = 0;
+    uint8_t value;
+    if ((end = find_tail(name, v4_tail, sizeof(v4_tail))) != NULL) {
+        for (; label < end && read_octet(label, &value); label += 1 + label[0])
+            count++;
+        return label == end && count < V4_LABELS;
+    }
+    if ((end = find_tail(name, v6_tail, sizeof(v6_tail))) != NULL) {
+        for (; label < end && read_nibble(label, &value); label += 1 + label[0])
+            count++;
+        return label == end && count < V6_LABELS;
+    }
+    return find_tail(name, arpa, sizeof(arpa)) == label;
+}
+
 /* The address of a reverse name (RFC 1035 section 3.5, RFC 3596 section 2.5); its size, or 0. */
 static size_t read_reverse(struct dns_name name, uint8_t out[static 16])
 {
-    static const uint8_t v4_tail[] = "\7in-addr\4arpa";
-    static const uint8_t v6_tail[] = "\3ip6\4arpa";
     const uint8_t *label = name.wire;
     if (name.size > sizeof(v4_tail) &&
         memcmp(name.wire + name.size - sizeof(v4_tail), v4_tail, sizeof(v4_tail)) == 0) {
@@ -388,16 +380,8 @@ static const struct peer *reverse_peer(const struct zones_warren *z, struct dns_
     return p != NULL && peer_owns_name(z, p) ? p : NULL;
 }
 
-/* The zone is no parent of these names: a negative answer has no SOA to give. */
-static enum err answer_reverse(const struct asked *a)
+static enum err answer_reverse_peer(const struct asked *a, const struct peer *p)
 {
-    const struct peer *p = reverse_peer(a->z, a->name);
-    if (p == NULL) {
-        a->reply->rcode = DNS_RCODE_NXDOMAIN;
-        return OK;
-    }
-    if (!wants(a, DNS_TYPE_PTR))
-        return OK;
     const struct item *label = peer_name(p);
     struct dns_name zone = dns_name_of(&a->z->name);
     size_t size = 1 + (size_t)label->size + zone.size;
@@ -408,6 +392,15 @@ static enum err answer_reverse(const struct asked *a)
     memcpy(target + 1, label->bytes, label->size);
     memcpy(target + 1 + label->size, zone.wire, zone.size);
     return answer_pointer(a, (struct dns_name){.wire = target, .size = (uint8_t)size});
+}
+
+/* The zone is no parent of these names: a negative answer has no SOA to give. */
+static enum err answer_reverse(const struct asked *a)
+{
+    const struct peer *p = reverse_peer(a->z, a->name);
+    if (p == NULL)
+        a->reply->rcode = DNS_RCODE_NXDOMAIN;
+    return p != NULL && wants(a, DNS_TYPE_PTR) ? answer_reverse_peer(a, p) : OK;
 }
 
 /* --- which name is it ------------------------------------------------------------------------- */
@@ -484,6 +477,19 @@ static enum err answer_forward(const struct asked *a)
     return is_udp ? answer_below_udp(a, labels + 1, count - 1) : answer_nxdomain(a);
 }
 
+/* In a zone that reverse names lie in: the root, arpa, or a reverse zone. What may be above one
+ * exists (RFC 8020: a resolver that got NXDOMAIN for 10.in-addr.arpa would not ask below it). */
+static enum err answer_in_arpa(const struct asked *a)
+{
+    const struct peer *p = reverse_peer(a->z, a->name);
+    if (p != NULL)
+        return answer_reverse_peer(a, p);
+    enum err e = answer_forward(a);
+    if (e == OK && a->reply->rcode == DNS_RCODE_NXDOMAIN && is_reverse_branch(a->name))
+        a->reply->rcode = DNS_RCODE_NOERROR;
+    return e;
+}
+
 /* The question that nearly all are: a key's label before _wireguard._udp.<zone>. */
 static bool is_instance(const struct zones_warren *z, struct dns_name name)
 {
@@ -491,6 +497,11 @@ static bool is_instance(const struct zones_warren *z, struct dns_name name)
     return (label == KEY_BASE32_SIZE || label == KEY_BASE32_UNPADDED_SIZE) &&
            name.size == 1 + label + z->service.size &&
            memcmp(name.wire + 1 + label, z->service.wire, z->service.size) == 0;
+}
+
+bool zones_warren_has_address(const struct zones_warren *z, struct dns_name name)
+{
+    return reverse_peer(z, name) != NULL;
 }
 
 bool zones_warren_owns(const struct zones_warren *z, struct dns_name name)
@@ -512,5 +523,7 @@ enum err zones_warren_answer(const struct zones_warren *z, struct dns_name name,
     reply->flags |= DNS_FLAG_AA;
     if (is_instance(z, name))
         return answer_peer(&a);
-    return is_below(z, name) ? answer_forward(&a) : answer_reverse(&a);
+    if (!is_below(z, name))
+        return answer_reverse(&a);
+    return find_tail(name, arpa, sizeof(arpa)) != NULL ? answer_in_arpa(&a) : answer_forward(&a);
 }

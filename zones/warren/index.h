@@ -76,6 +76,14 @@ static inline struct index_probe index_probe(const struct index *x, uint64_t has
                                 .tag = hash >> 41 & INDEX_TAG_MASK};
 }
 
+/* Fetches the slot where a look for HASH begins. */
+static inline void index_prefetch(const struct index *x, uint64_t hash)
+{
+    struct index_probe p = index_probe(x, hash);
+    if (p.slots != NULL)
+        __builtin_prefetch((const uint64_t *)(uintptr_t)p.slots + p.at);
+}
+
 /* The next slot that may be the one; INDEX_EMPTY when there is no more. */
 static inline uint64_t index_next(struct index_probe *p)
 {

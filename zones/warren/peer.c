@@ -9,6 +9,8 @@
 enum {
     TXT_STRING_MAX_SIZE = 255,
     ITEM_SIZE = sizeof(struct item),
+    SMALL_PREFIXES = 4, /* their text is made once, and its size need not be known before */
+    SMALL_TEXT_SIZE = 1 + 8 + SMALL_PREFIXES * IP_PREFIX_TEXT_SIZE,
 };
 
 static const char allowed_head[] = "allowed=";
@@ -85,8 +87,6 @@ static void fill(struct peer *p, const struct registry_peer *peer, size_t static
         at += ITEM_SIZE + item->size + 1u;
     }
     assert(at == p->txt_at);
-    if (p->txt_size > 0)
-        compose_allowed(start + at, peer->allowed_ips, peer->allowed_ip_count);
 }
 
 enum err peer_create(struct peer **out, const uint8_t key[static KEY_SIZE],
@@ -99,7 +99,10 @@ enum err peer_create(struct peer **out, const uint8_t key[static KEY_SIZE],
         peer = &nothing;
     assert(peer->allowed_ip_count <= PEER_MAX_ALLOWED_IPS && group_count <= PEER_MAX_GROUPS);
 
-    size_t txt_size = compose_allowed(NULL, peer->allowed_ips, peer->allowed_ip_count);
+    uint8_t text[SMALL_TEXT_SIZE];
+    bool is_small = peer->allowed_ip_count <= SMALL_PREFIXES;
+    size_t txt_size =
+        compose_allowed(is_small ? text : NULL, peer->allowed_ips, peer->allowed_ip_count);
     if (TXT_HEAD_SIZE + txt_size > TXT_MAX_SIZE)
         txt_size = 0;
     size_t static_at = sizeof(struct peer) + group_count * sizeof(struct group_ref);
@@ -126,6 +129,10 @@ enum err peer_create(struct peer **out, const uint8_t key[static KEY_SIZE],
     };
     memcpy(p->key, key, KEY_SIZE);
     fill(p, peer, static_at);
+    if (is_small)
+        memcpy((uint8_t *)p + txt_at, text, txt_size);
+    else if (txt_size > 0)
+        compose_allowed((uint8_t *)p + txt_at, peer->allowed_ips, peer->allowed_ip_count);
     set_address(p, &endpoint->addr);
     *out = p;
     return OK;

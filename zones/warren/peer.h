@@ -95,15 +95,15 @@ static inline const struct peer *item_peer(const struct item *item)
     return (const struct peer *)(const void *)((const uint8_t *)item - back);
 }
 
-static inline const struct item *peer_first_prefix(const struct peer *p)
-{
-    const struct item *name = peer_name(p);
-    return (const struct item *)(name->bytes + name->size + 1);
-}
-
-static inline const struct item *item_next_prefix(const struct item *item)
+/* Behind the name comes the first prefix. */
+static inline const struct item *item_next(const struct item *item)
 {
     return (const struct item *)(item->bytes + item->size + 1);
+}
+
+static inline const struct item *peer_first_prefix(const struct peer *p)
+{
+    return item_next(peer_name(p));
 }
 
 static inline bool item_is_host(const struct item *prefix)

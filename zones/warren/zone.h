@@ -28,15 +28,20 @@ struct group {
     uint8_t label[PEER_GROUP_MAX]; /* without the underscore */
 };
 
-/* A name or an address that several peers claim: it is nobody's until one is left. Readers look at
- * size and bytes only. */
+/* A name or an address that several peers claim: it is nobody's until one is left. Who that is need
+ * not be looked for: it is the sum of all keys that claim it, in which those that came and went
+ * cancel out. So each claim costs the same, however many there are. Readers look at size and bytes
+ * only. */
 struct dispute {
     struct zones_warren_garbage link;
-    uint8_t (*keys)[KEY_SIZE];
+    uint64_t keys[KEY_SIZE / sizeof(uint64_t)]; /* exclusive or */
     uint32_t count;
-    uint32_t capacity;
     uint8_t size;
     uint8_t bytes[PEER_NAME_MAX];
+};
+
+enum {
+    CLAIM_HASHES = 4, /* of a peer's first claims: few have more, and those are hashed again */
 };
 
 struct zones_warren {
@@ -61,6 +66,7 @@ struct zones_warren {
     size_t peer_memory;
     size_t observation_count;
     size_t dispute_count;
+    uint64_t claim_hashes[CLAIM_HASHES]; /* of the change that is being made */
     struct dispute *spare_disputes;
     size_t spare_dispute_count;
     struct ip_prefix *view_prefixes;          /* PEER_MAX_ALLOWED_IPS */
@@ -73,16 +79,26 @@ static inline uint64_t zone_hash(const struct zones_warren *z, const void *bytes
     return keyed_hash(bytes, size, z->hash_key);
 }
 
-static inline struct peer *zone_find_peer(const struct zones_warren *z,
-                                          const uint8_t key[static KEY_SIZE])
+/* HASH is the key's. */
+static inline struct peer *zone_find_peer_hashed(const struct zones_warren *z, uint64_t hash,
+                                                 const uint8_t key[static KEY_SIZE])
 {
-    struct index_probe probe = index_probe(&z->by_key, zone_hash(z, key, KEY_SIZE));
+    struct index_probe probe = index_probe(&z->by_key, hash);
     for (uint64_t slot; (slot = index_next(&probe)) != INDEX_EMPTY;) {
         struct peer *p = index_entry(slot);
+        /* An answer will want the TXT and the address behind; it is most likely this one. */
+        __builtin_prefetch((const uint8_t *)p + 64);
+        __builtin_prefetch((const uint8_t *)p + 2 * 64);
         if (memcmp(p->key, key, KEY_SIZE) == 0)
             return p;
     }
     return NULL;
+}
+
+static inline struct peer *zone_find_peer(const struct zones_warren *z,
+                                          const uint8_t key[static KEY_SIZE])
+{
+    return zone_find_peer_hashed(z, zone_hash(z, key, KEY_SIZE), key);
 }
 
 static inline struct group *zone_find_group(const struct zones_warren *z, const void *label,
@@ -130,8 +146,11 @@ static inline bool peer_owns_name(const struct zones_warren *z, const struct pee
 
 /* --- claims.c --------------------------------------------------------------------------------- */
 
-/* Takes what claims_commit will need. OLD and NEW are one peer's; either may be NULL.
- * ERR_NO_MEMORY: nothing has changed. */
+/* Hashes what NEW (may be NULL) claims first and fetches where it is looked up, for the two below.
+ */
+void claims_foresee(struct zones_warren *z, const struct peer *new);
+/* After claims_foresee. Takes what claims_commit will need. OLD and NEW are one peer's; either may
+ * be NULL. ERR_NO_MEMORY: nothing has changed. */
 enum err claims_prepare(struct zones_warren *z, const struct peer *old,
                         const struct peer *new) MUST_CHECK;
 /* OLD's names and addresses give way to NEW's: what both have is never away in between. */

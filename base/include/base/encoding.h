@@ -26,6 +26,8 @@ enum err key_from_base32(uint8_t key[static KEY_SIZE], const char *text, size_t 
 
 /* Standard base64 with padding, no NUL. */
 void key_to_base64(char out[static KEY_BASE64_SIZE], const uint8_t key[static KEY_SIZE]);
+/* The same, fast, for a public key: its time may tell of what is in the key. */
+void public_key_to_base64(char out[static KEY_BASE64_SIZE], const uint8_t key[static KEY_SIZE]);
 enum err key_from_base64(uint8_t key[static KEY_SIZE], const char *text, size_t size) MUST_CHECK;
 
 /* Lowercase hexadecimal, no NUL; either case is read. */

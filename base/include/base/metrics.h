@@ -3,7 +3,8 @@
  * A registry owns families; a family has a fixed list of label names; a series is one combination
  * of label values. Looking a series up takes a lock and is for set-up or rare paths: a hot path
  * keeps the returned series, whose updates are wait-free (relaxed atomics on a cache line of its
- * own). Series live as long as their registry. Exposition is sorted by family and by label values,
+ * own). Series live as long as their registry
+ * unless they are removed. Exposition is sorted by family and by label values,
  * so that two scrapes compare. */
 #ifndef WARREN_BASE_METRICS_H
 #define WARREN_BASE_METRICS_H
@@ -49,12 +50,22 @@ struct metric_family *metrics_family(struct metrics *m, enum metric_kind kind, c
  * use. NULL without memory. */
 struct metric_series *metric_series(struct metric_family *f, const char *const *values) MUST_CHECK;
 
+/* The only series of a counter or gauge without labels: both of the above at once. */
+struct metric_series *metrics_single(struct metrics *m, enum metric_kind kind, const char *name,
+                                     const char *help) MUST_CHECK;
+
 void metric_add(struct metric_series *s, double amount); /* counter, gauge */
 void metric_inc(struct metric_series *s);                /* counter: the wait-free integer path */
 void metric_set(struct metric_series *s, double value);  /* gauge */
+/* A counter that is kept elsewhere: raises it to VALUE, or leaves it where it is higher. Threads
+ * that raise one at once do not add up. Such a counter takes no metric_add. */
+void metric_raise(struct metric_series *s, double value);
 void metric_observe(struct metric_series *s, double value); /* histogram */
 /* The value of a counter or gauge; how many values a histogram has seen. */
 double metric_value(const struct metric_series *s);
+/* Removes one series, which no thread may still hold; NULL is fine. A family's overflow series
+ * stays, for others may hold it. */
+void metric_series_remove(struct metric_series *s);
 /* Removes the family's series (a reload re-labels them). No thread may still hold one. */
 void metric_family_clear(struct metric_family *f);
 

@@ -37,7 +37,8 @@ enum {
     JOURNAL_MAX_BATCH_ENTRIES = 4096,
     JOURNAL_MAX_BATCH_SIZE = 8 << 20,    /* bytes of entries in one transaction */
     JOURNAL_MAX_OVERLAY_SIZE = 64 << 20, /* beyond it journal_has_room is false */
-    JOURNAL_RESERVE_SIZE = 4 << 20,      /* the preallocated file that a full disk gives back */
+    JOURNAL_REMOVALS_SOON = 2048,   /* so many staged removals of revisions wait for no idle time */
+    JOURNAL_RESERVE_SIZE = 4 << 20, /* the preallocated file that a full disk gives back */
     JOURNAL_FREE_SPACE_FLOOR = 64 << 20, /* default; below it JOURNAL_LOW */
 };
 
@@ -166,6 +167,9 @@ enum err journal_stage(struct journal *j, uint64_t applied_index,
                        const struct journal_effect *effects, size_t count) MUST_CHECK;
 /* False while the overlay is at its bound: no new entry should be applied until DONE of a flush. */
 bool journal_has_room(const struct journal *j);
+/* Removals of revisions that are staged and in no transaction yet. Who has many of them stages the
+ * next ones when there are none: a transaction makes everybody wait that comes behind it. */
+size_t journal_staged_removals(const struct journal *j);
 
 /* One revision's row, from the overlay or the table; OUT's bytes are in ARENA. ERR_NOT_FOUND,
  * ERR_MALFORMED, ERR_IO, ERR_NO_MEMORY. */

@@ -22,6 +22,7 @@ enum {
     API_MAX_STREAMS = 10000,           /* concurrent, of one connection */
     API_MESSAGE_OVERHEAD = 512 << 10,  /* gRPC, received: this above a request; larger: code 8 */
     API_MAX_HEADER_SIZE = 16 << 10,    /* of one request, decoded */
+    API_MAX_ANSWER_SIZE = 1 << 30,     /* of one message; larger: code 8 */
     API_MAX_STREAM_UNSENT = 512 << 10, /* of a watch; beyond it the watcher waits */
 };
 

@@ -21,6 +21,10 @@ enum {
     KV_MAX_REQUEST_SIZE = 3 << 19,   /* 1.5 MiB, encoded as protobuf; see --max-request-bytes */
     KV_REQUEST_SIZE_LIMIT = 7 << 19, /* which can say no more: an entry of the log holds it */
     KV_MAX_TXN_DEPTH = 128,          /* nested transactions, whatever the flags say */
+    /* What compares and ranges of one transaction look at, and what it answers: a transaction is
+     * done in one piece. Beyond it: VERDICT_TXN_TOO_LARGE. */
+    KV_TXN_MAX_KEYS = 100 * 1000,
+    KV_TXN_MAX_ANSWER_SIZE = 16 << 20,
 };
 #define LEASE_MAX_TTL_S INT64_C(9000000000)
 #define LEASE_MIN_TTL_S INT64_C(2)

@@ -114,6 +114,9 @@ void registry_peers_prefix(struct strbuf *out, struct bytes zone);
 void registry_endpoints_prefix(struct strbuf *out, struct bytes zone);
 /* Never fails: what is no key of ours is REGISTRY_KEY_OTHER. */
 void registry_key_parse(struct registry_key *out, struct bytes key);
+/* The same for the keys of ZONE, which is written as we write it, so that its name needs no other
+ * look for each key: a key of another zone is REGISTRY_KEY_OTHER. */
+void registry_key_parse_in(struct registry_key *out, struct bytes zone, struct bytes key);
 
 /* Values. ERR_MALFORMED with one line in WHY (NULL: not wanted) that names the field;
  * ERR_NO_MEMORY. What OUT points to is in ARENA. */

@@ -41,6 +41,9 @@ struct store_config {
 /* Opens or creates the embedded store and loads it. ERROR gets lines for a user. */
 enum err store_open(struct store **out, const struct store_config *config,
                     struct strbuf *error) MUST_CHECK;
+/* Other URLs for clients than those of the configuration, as many: ports are known only to who
+ * listens. URLS are copied. Before the first request; ERR_NO_MEMORY leaves some changed. */
+enum err store_set_client_urls(struct store *s, const char *const *urls, size_t count) MUST_CHECK;
 /* Requests without an answer get VERDICT_STOPPED; watches end without a word. The loop has to run
  * afterwards until the handles are closed. */
 void store_close(struct store *s);
@@ -63,8 +66,26 @@ enum store_request_type {
     STORE_DEFRAG, /* gives free pages back */
 };
 
+/* Part of the answer to a large range. */
+struct store_part {
+    int64_t revision;     /* the response header's, if it begins now */
+    const struct kv *kvs; /* borrowed for the call */
+    size_t kv_count;      /* 0: asks whether the answer may begin */
+};
+enum store_part_fate {
+    STORE_PART_TAKEN,
+    STORE_PART_LATER,    /* to the question alone: it comes again in some milliseconds */
+    STORE_PART_UNWANTED, /* nobody waits for the answer: VERDICT_STOPPED ends the request */
+};
+/* May submit, but not cancel. */
+typedef enum store_part_fate store_part_fn(void *context, const struct store_part *part);
+
 struct store_request {
     enum store_request_type type;
+    /* For a range, or NULL: takes an answer that is too large to be made in one turn of the loop,
+     * in parts that come in order before the answer itself, which has no kvs then. Without it a
+     * range holds the loop for as long as it takes. A small answer comes in one piece anyway. */
+    store_part_fn *part;
     size_t max_txn_ops; /* 0: KV_MAX_TXN_OPS; at most KV_TXN_OPS_LIMIT */
     union {
         struct kv_range_request range;
@@ -129,6 +150,10 @@ typedef void store_done_fn(void *context, const struct store_response *response)
 /* REQUEST is copied as far as it outlives the call. Validation (etcd's) happens here. */
 void store_submit(struct store *s, const struct store_request *request, store_done_fn *done,
                   void *context);
+
+/* Ends the reads that were submitted with CONTEXT, will take some more turns of the loop and are
+ * not wanted any more: each is answered VERDICT_STOPPED before the return. Others go on. */
+void store_cancel(struct store *s, void *context);
 
 /* --- watches ---------------------------------------------------------------------------------- */
 

@@ -39,6 +39,9 @@ enum grpc_code {
     X(VERDICT_MEMBER_NOT_FOUND, GRPC_NOT_FOUND, "member not found")                                \
     X(VERDICT_NO_SPACE, GRPC_RESOURCE_EXHAUSTED, "mvcc: database space exceeded")                  \
     X(VERDICT_TOO_MANY_REQUESTS, GRPC_RESOURCE_EXHAUSTED, "too many requests")                     \
+    X(VERDICT_TXN_TOO_LARGE, GRPC_RESOURCE_EXHAUSTED,                                              \
+      "the transaction would look at more than 100000 keys or answer more than 16 MiB; nothing "   \
+      "of it was done, ask in ranges of their own")                                                \
     X(VERDICT_LEASE_EXISTS, GRPC_FAILED_PRECONDITION, "lease already exists")                      \
     X(VERDICT_AUTH_NOT_ENABLED, GRPC_FAILED_PRECONDITION, "authentication is not enabled")         \
     X(VERDICT_USER_NOT_FOUND, GRPC_FAILED_PRECONDITION, "user name not found")                     \
@@ -60,7 +63,7 @@ enum grpc_code {
     X(VERDICT_FATE_UNKNOWN, GRPC_UNKNOWN,                                                          \
       "the member stops; whether this write happened is unknown")                                  \
     X(VERDICT_ANSWER_TOO_LARGE, GRPC_UNKNOWN,                                                      \
-      "the answer needs more memory than there is; what was to be written is written")             \
+      "the answer is too large; what was to be written is written")                                \
     X(VERDICT_UNREADABLE, GRPC_DATA_LOSS, "history cannot be read from the disk")
 
 enum verdict {

@@ -1,7 +1,7 @@
 /* A flipped bit in any file of the data directory is harmless, or refused with a message that names
  * the file and what to do: never a silent loss. What is compared is all that can be read: the
  * state, every row of the tables, every entry of the log. */
-#include "consensus/crc32c.h"
+#include "base/crc32c.h"
 #include "consensus/database.h"
 #include "tests/sim/journal/workload.h"
 #include "tests/support/fault_vfs.h"

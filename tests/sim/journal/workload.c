@@ -1,6 +1,6 @@
 #include "tests/sim/journal/workload.h"
 
-#include "consensus/crc32c.h"
+#include "base/crc32c.h"
 #include "tests/support/fault_vfs.h"
 
 #include <setjmp.h>

@@ -85,9 +85,11 @@ static void base32_reads_only_its_alphabet(void **state)
     for (int c = 0; c < 256; c++) {
         bool good =
             c != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz234567", c);
-        key_to_base32(text, zero_key);
-        text[20] = (char)c;
-        assert_int_equal(key_from_base32(key, text, sizeof text), good ? OK : ERR_MALFORMED);
+        for (size_t at = 0; at + 1 < KEY_BASE32_UNPADDED_SIZE; at++) {
+            key_to_base32(text, zero_key);
+            text[at] = (char)c;
+            assert_int_equal(key_from_base32(key, text, sizeof text), good ? OK : ERR_MALFORMED);
+        }
     }
 }
 
@@ -164,6 +166,21 @@ static void base64_reads_back_what_it_wrote(void **state)
         assert_int_equal(text[KEY_BASE64_SIZE - 1], '=');
         assert_int_equal(key_from_base64(back, text, sizeof text), OK);
         assert_memory_equal(back, key, KEY_SIZE);
+    }
+}
+
+static void base64_of_public_keys_agrees_with_that_of_others(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 1000; seed++) {
+        uint8_t key[KEY_SIZE];
+        char text[KEY_BASE64_SIZE], fast[KEY_BASE64_SIZE];
+        fill_key(key, seed);
+        for (size_t i = 0; seed < 256 && i < KEY_SIZE; i += 1 + seed % 3)
+            key[i] = (uint8_t)seed; /* every digit in every place */
+        key_to_base64(text, key);
+        public_key_to_base64(fast, key);
+        assert_memory_equal(fast, text, sizeof text);
     }
 }
 
@@ -271,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_refused_text_leaves_the_output_alone),
         cmocka_unit_test(base64_of_a_known_key),
         cmocka_unit_test(base64_reads_back_what_it_wrote),
+        cmocka_unit_test(base64_of_public_keys_agrees_with_that_of_others),
         cmocka_unit_test(base64_refuses_what_it_would_not_write),
         cmocka_unit_test(base64_reads_only_its_alphabet),
         cmocka_unit_test(hex_is_lower_case_and_reads_either),

@@ -42,11 +42,8 @@ static void assert_exposed(struct metrics *m, const char *expected)
 
 static struct metric_series *plain(struct metrics *m, enum metric_kind kind, const char *name)
 {
-    struct metric_family *f = metrics_family(m, kind, name, "H.", NULL, 0, NULL, 0);
-    struct metric_series *s;
+    struct metric_series *s = metrics_single(m, kind, name, "H.");
 
-    assert_non_null(f);
-    s = metric_series(f, none);
     assert_non_null(s);
     return s;
 }
@@ -61,6 +58,17 @@ static void a_counter_counts(void **state)
     metric_add(s, 0.5);
     assert_true(metric_value(s) == 5.5);
     assert_exposed(*state, "# HELP c H.\n# TYPE c counter\nc 5.5\n");
+}
+
+static void a_single_series_is_that_of_its_family_without_labels(void **state)
+{
+    struct metric_series *s = metrics_single(*state, METRIC_GAUGE, "g", "H.");
+
+    metric_set(s, 7);
+    assert_ptr_equal(metrics_single(*state, METRIC_GAUGE, "g", "H."), s);
+    assert_ptr_equal(
+        metric_series(metrics_family(*state, METRIC_GAUGE, "g", "H.", NULL, 0, NULL, 0), none), s);
+    assert_exposed(*state, "# HELP g H.\n# TYPE g gauge\ng 7\n");
 }
 
 static void a_gauge_is_set_and_moved_both_ways(void **state)
@@ -259,6 +267,35 @@ static void clear_removes_the_family_s_series(void **state)
     assert_true(metric_value(metric_series(f, values)) == 0);
 }
 
+static void a_removed_series_leaves_the_others_to_be_found(void **state)
+{
+    enum {
+        COUNT = 500
+    };
+    const char *const labels[] = {"l"}, *const overflow[] = {METRIC_OVERFLOW_VALUE};
+    struct metric_family *f = metrics_family(*state, METRIC_GAUGE, "g", "H.", labels, 1, NULL, 0);
+    struct metric_series *series[COUNT];
+    char text[20];
+    const char *const value[] = {text};
+
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        series[i] = metric_series(f, value);
+        metric_set(series[i], i + 1);
+    }
+    for (int i = 0; i < COUNT; i += 3)
+        metric_series_remove(series[i]);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        assert_true(metric_value(metric_series(f, value)) == (i % 3 == 0 ? 0 : i + 1));
+        metric_series_remove(metric_series(f, value));
+    }
+    assert_exposed(*state, "");
+    metric_series_remove(metric_series(f, overflow)); /* may be anybody's */
+    assert_exposed(*state, "# HELP g H.\n# TYPE g gauge\ng{l=\"overflow\"} 0\n");
+    metric_series_remove(NULL);
+}
+
 static void series_beyond_the_bound_share_the_overflow_series(void **state)
 {
     const char *const labels[] = {"l"}, *const overflow[] = {METRIC_OVERFLOW_VALUE};
@@ -300,6 +337,30 @@ static void *update_many(void *argument)
     return NULL;
 }
 
+static void *raise_many(void *argument)
+{
+    struct metric_series *counter = argument;
+
+    for (int i = 1; i <= ROUND_COUNT; i++)
+        metric_raise(counter, i * 0.5);
+    return NULL;
+}
+
+/* Two scrapes at once added the same seconds of the processor twice. */
+static void raises_of_many_threads_do_not_add_up(void **state)
+{
+    struct metric_series *counter = plain(*state, METRIC_COUNTER, "c");
+    pthread_t threads[THREAD_COUNT];
+
+    for (int i = 0; i < THREAD_COUNT; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, raise_many, counter), 0);
+    for (int i = 0; i < THREAD_COUNT; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(metric_value(counter) == ROUND_COUNT * 0.5);
+    metric_raise(counter, 1);
+    assert_true(metric_value(counter) == ROUND_COUNT * 0.5);
+}
+
 static void updates_of_many_threads_all_count(void **state)
 {
     const double bounds[] = {0.5};
@@ -335,6 +396,7 @@ int main(void)
 #define FRESH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         FRESH(a_counter_counts),
+        FRESH(a_single_series_is_that_of_its_family_without_labels),
         FRESH(a_gauge_is_set_and_moved_both_ways),
         FRESH(a_histogram_has_cumulative_buckets_sum_and_count),
         FRESH(a_histogram_without_labels_has_only_le),
@@ -348,8 +410,10 @@ int main(void)
         FRESH(bytes_that_are_no_utf8_are_replaced),
         FRESH(values_print_as_go_prints_them),
         FRESH(clear_removes_the_family_s_series),
+        FRESH(a_removed_series_leaves_the_others_to_be_found),
         FRESH(series_beyond_the_bound_share_the_overflow_series),
         FRESH(updates_of_many_threads_all_count),
+        FRESH(raises_of_many_threads_do_not_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

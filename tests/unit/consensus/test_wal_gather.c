@@ -81,7 +81,7 @@ static void writes_that_go_on_are_one(void **state)
     open_file(&w, wal_gather_over(FAULT_VFS), SQLITE_OPEN_WAL);
     fault_vfs_reset();
     for (size_t i = 0; i < 10; i++)
-        assert_int_equal(put(&w, "0123456789" + i, 1, i), SQLITE_OK);
+        assert_int_equal(put(&w, &"0123456789"[i], 1, i), SQLITE_OK);
     assert_int_equal(fault_vfs_count(), 0);
     assert_int_equal(w.file->pMethods->xSync(w.file, SQLITE_SYNC_NORMAL), SQLITE_OK);
     assert_int_equal(fault_vfs_count(), 2); /* a write and a sync */

@@ -325,6 +325,35 @@ static void a_feed_is_shared_and_outlives_its_first_user(void **state)
     assert_int_equal(zone_store_watch_count(*state), 0);
 }
 
+static bool has_zone_metrics(struct chain *c, const char *zone)
+{
+    struct strbuf text = STRBUF_EMPTY;
+    metrics_expose(instance_dnsd(chain_site(c, 0)->instance)->metrics, &text);
+    bool has = strstr(strbuf_str(&text), zone) != NULL;
+    strbuf_fini(&text);
+    return has;
+}
+
+static void a_zone_that_is_served_no_more_has_no_metrics(void **state UNUSED)
+{
+    struct chain *c = chain_load(COREFILE);
+    chain_turn(c);
+    struct zone_feed *f;
+    struct dns_name_buf name;
+    assert_int_equal(dns_name_from_text(&name, "gone.example.", 13), OK);
+    for (int i = 0; i < 2; i++) { /* the second one comes before the first is quite away */
+        assert_int_equal(
+            zone_feed_open(&f, instance_dnsd(chain_site(c, 0)->instance), dns_name_of(&name)), OK);
+        assert_true(has_zone_metrics(c, "warren_zone_peers{zone=\"gone.example.\"}"));
+        zone_feed_close(f);
+        assert_false(has_zone_metrics(c, "gone.example."));
+    }
+    chain_turn(c);
+    assert_false(has_zone_metrics(c, "gone.example."));
+    assert_true(has_zone_metrics(c, "warren_zone_memory_bytes{zone=\"wg.example.\"}"));
+    chain_free(c);
+}
+
 /* --- its place in a chain --------------------------------------------------------------------- */
 
 static void the_longest_zone_answers_and_others_names_go_on(void **state)
@@ -341,6 +370,18 @@ static void the_longest_zone_answers_and_others_names_go_on(void **state)
     assert_answer(c, "2.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "192.0.2.53");
     assert_answer(c, "other.example.", DNS_TYPE_A, "192.0.2.53");
     assert_int_equal(chain_asked(c), 2);
+    chain_free(c);
+}
+
+static void a_reverse_name_is_of_the_zone_that_has_the_address(void **state)
+{
+    zone_store_put(*state, PEERS KEY_1, ALICE);
+    struct chain *c = chain_load(".:53 {\nwarren .\nwarren wg.example\n}\n");
+    chain_turn(c);
+    assert_answer(c, "1.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "alice.wg.example.");
+    assert_answer(c, "2.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "NXDOMAIN");
+    assert_answer(c, "0.0.10.in-addr.arpa.", DNS_TYPE_PTR, "NOERROR");
+    assert_answer(c, "other.example.", DNS_TYPE_A, "NXDOMAIN");
     chain_free(c);
 }
 
@@ -394,7 +435,9 @@ int main(void)
         WITH_STORE(a_registry_that_refuses_is_asked_again),
         WITH_STORE(an_answer_that_comes_after_the_end_is_no_harm),
         WITH_STORE(a_feed_is_shared_and_outlives_its_first_user),
+        WITH_STORE(a_zone_that_is_served_no_more_has_no_metrics),
         WITH_STORE(the_longest_zone_answers_and_others_names_go_on),
+        WITH_STORE(a_reverse_name_is_of_the_zone_that_has_the_address),
         WITH_STORE(minimal_and_loadbalance_spare_its_srv),
     };
     return cmocka_run_group_tests(tests, register_thread, unregister_thread);

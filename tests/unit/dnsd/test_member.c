@@ -86,6 +86,10 @@ static void the_data_lies_where_it_is_said(void **state)
     assert_string_equal(member_data_dir(&options), "/var/lib/warren");
     setenv("STATE_DIRECTORY", "/state", 1);
     assert_string_equal(member_data_dir(&options), "/state");
+    setenv("STATE_DIRECTORY", "/state:/other", 1); /* StateDirectory=state other */
+    assert_string_equal(member_data_dir(&options), "/state");
+    setenv("STATE_DIRECTORY", "", 1);
+    assert_string_equal(member_data_dir(&options), "/var/lib/warren");
     options.data_dir = "/flag";
     assert_string_equal(member_data_dir(&options), "/flag");
     unsetenv("STATE_DIRECTORY");
@@ -110,6 +114,8 @@ static void wrong_values_are_named(void **state)
         {{.listen_client_urls = "http://[::1:1"}, ERR_INVALID, "http://HOST:PORT"},
         {{.listen_client_urls = ""}, ERR_INVALID, "http://HOST:PORT"},
         {{.advertise_client_urls = "http://a:1,"}, ERR_INVALID, "advertise-client-urls"},
+        {{.advertise_client_urls = "http://a:1,http://b:0"}, ERR_INVALID, "http://b:0: port 0"},
+        {{.initial_advertise_peer_urls = "http://a:00"}, ERR_INVALID, "http://a:00: port 0"},
         {{.listen_peer_urls = "x"}, ERR_INVALID, "listen-peer-urls"},
         {{.name = ""}, ERR_INVALID, "--name"},
         {{.name = "a", .initial_cluster = "a=http://127.0.0.1:2380,b=http://127.0.0.1:2381"},

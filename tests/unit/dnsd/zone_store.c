@@ -126,6 +126,10 @@ static void drop(struct bytes b)
     free(data.out);
 }
 
+void store_cancel(struct store *s UNUSED, void *context UNUSED)
+{
+}
+
 void store_submit(struct store *s, const struct store_request *request, store_done_fn *done,
                   void *context)
 {
@@ -318,6 +322,12 @@ enum err store_open(struct store **out UNUSED, const struct store_config *config
 
 void store_close(struct store *s UNUSED)
 {
+}
+
+enum err store_set_client_urls(struct store *s UNUSED, const char *const *urls UNUSED,
+                               size_t count UNUSED)
+{
+    return ERR_UNSUPPORTED;
 }
 
 bool store_watch_is_synced(const struct store_watch *w UNUSED)

@@ -75,6 +75,39 @@ static void keys_are_written_and_read(void **state)
     assert_int_equal(type_of("/warren/zones/."), REGISTRY_KEY_ZONE);
 }
 
+static void of_one_zone_only_its_own_keys_are_read(void **state)
+{
+    (void)state;
+    struct bytes zone = bytes_of_str("wg.example.");
+    const struct {
+        const char *key;
+        enum registry_key_type type;
+    } cases[] = {
+        {Z, REGISTRY_KEY_ZONE},
+        {Z "/peers/" KEY_1, REGISTRY_KEY_PEER},
+        {Z "/endpoints/" KEY_1 "/" KEY_2, REGISTRY_KEY_ENDPOINT},
+        {Z "/peers//endpoints/" KEY_1 "/" KEY_2, REGISTRY_KEY_OTHER},
+        {Z "-x./peers/" KEY_1, REGISTRY_KEY_OTHER},
+        {"/warren/zones/WG.example./peers/" KEY_1, REGISTRY_KEY_OTHER},
+        {"/warren/zones/g.example./peers/" KEY_1, REGISTRY_KEY_OTHER},
+        {"/warren/zones/wg.example", REGISTRY_KEY_OTHER},
+        {"/warren/zones/", REGISTRY_KEY_OTHER},
+        {"", REGISTRY_KEY_OTHER},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct registry_key k, whole;
+        registry_key_parse_in(&k, zone, bytes_of_str(cases[i].key));
+        registry_key_parse(&whole, bytes_of_str(cases[i].key));
+        assert_int_equal(k.type, cases[i].type);
+        if (k.type == REGISTRY_KEY_OTHER)
+            continue;
+        assert_int_equal(whole.type, k.type);
+        assert_true(bytes_equal(k.zone, zone) && bytes_equal(whole.zone, zone));
+        assert_memory_equal(k.peer, whole.peer, KEY_SIZE);
+        assert_memory_equal(k.observer, whole.observer, KEY_SIZE);
+    }
+}
+
 static void what_is_not_quite_a_key_of_ours_is_another(void **state)
 {
     (void)state;
@@ -361,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_written_and_read),
+        cmocka_unit_test(of_one_zone_only_its_own_keys_are_read),
         cmocka_unit_test(what_is_not_quite_a_key_of_ours_is_another),
         cmocka_unit_test(full_values_keep_their_form),
         cmocka_unit_test(empty_values_are_all_defaults),

@@ -2,6 +2,7 @@
 #include "registry/store.h"
 
 #include "base/arena.h"
+#include "consensus/journal.h"
 #include "tests/support/fault_vfs.h"
 
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,6 +333,35 @@ static void lease_requests_are_checked(void **state)
     assert_int_equal(lease(f, STORE_LEASE_LIST, 0).count, 0);
 }
 
+/* The lease is past its end and its revocation is on its way: the keepalive waits for that. */
+static void a_keepalive_of_a_lease_that_is_granted_anew_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    grant(f, 7, 1);
+    usleep(1100 * 1000);
+    uv_update_time(&f->loop); /* no timer ran: nothing is proposed yet */
+    struct reply keepalive = {.type = STORE_LEASE_KEEPALIVE}, revoke = {.type = STORE_LEASE_REVOKE};
+    struct reply again = {.type = STORE_LEASE_GRANT};
+    struct store_request q = {.type = STORE_LEASE_KEEPALIVE};
+    q.lease.id = 7;
+    store_submit(f->store, &q, on_reply, &keepalive);
+    assert_false(keepalive.done);
+    q.type = STORE_LEASE_REVOKE;
+    store_submit(f->store, &q, on_reply, &revoke);
+    q = (struct store_request){.type = STORE_LEASE_GRANT};
+    q.grant.id = 7;
+    q.grant.ttl_s = 100;
+    store_submit(f->store, &q, on_reply, &again); /* in one batch with the revocation */
+    run_until(f, &keepalive.done);
+    run_until(f, &again.done);
+    assert_int_equal(keepalive.verdict, VERDICT_OK);
+    assert_int_equal(keepalive.number, 7);
+    assert_int_equal(keepalive.ttl_s, 0);
+    assert_int_equal(revoke.verdict, VERDICT_OK);
+    assert_int_equal(again.verdict, VERDICT_OK);
+    assert_int_equal(lease(f, STORE_LEASE_KEEPALIVE, 7).ttl_s, 100);
+}
+
 /* --- watches ---------------------------------------------------------------------------------- */
 
 struct seen {
@@ -454,6 +485,222 @@ static void equal_histories_have_equal_hashes(void **state)
     assert_int_not_equal(ask(f, &q).number, before.number);
     q.hash.revision = 3;
     assert_int_equal(ask(f, &q).number, before.number);
+}
+
+/* --- reads over many turns -------------------------------------------------------------------- */
+
+enum {
+    MANY_KEYS = 6400,
+    OF_A_TXN = 128,
+};
+
+/* Sets all of the many keys, in revisions of 128 puts. */
+static void put_many(struct fixture *f, const char *value)
+{
+    static char keys[OF_A_TXN][16];
+    static struct kv_op ops[OF_A_TXN];
+    for (size_t first = 0; first < MANY_KEYS; first += OF_A_TXN) {
+        for (size_t i = 0; i < OF_A_TXN; i++) {
+            snprintf(keys[i], sizeof(keys[i]), "m%05zu", first + i);
+            ops[i] = (struct kv_op){.type = KV_OP_PUT};
+            ops[i].put =
+                (struct kv_put_request){.key = bytes_of_str(keys[i]), .value = bytes_of_str(value)};
+        }
+        struct store_request q = {.type = STORE_TXN};
+        q.txn = (struct kv_txn_request){.success = ops, .success_count = OF_A_TXN};
+        assert_int_equal(ask(f, &q).verdict, VERDICT_OK);
+    }
+}
+
+static int64_t number_in_database(const struct fixture *f, const char *sql)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/warren.db", f->dir);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return number;
+}
+
+/* All in one, it would make everybody's writes wait for it. */
+static void a_purge_takes_many_transactions_and_all_of_its_rows(void **state)
+{
+    struct fixture *f = *state;
+    put_many(f, "x");
+    put_many(f, "y");
+    del(f, "m00000", "m00003");
+    put(f, "a", "z", 0);
+    int64_t before = number_in_database(f, "SELECT transactions FROM hard_state");
+    assert_int_equal(compact(f, get(f, "a").revision, true).verdict, VERDICT_OK);
+    del(f, "m00010", ""); /* behind the last removals */
+    int64_t after = number_in_database(f, "SELECT transactions FROM hard_state");
+    assert_true(after - before >= MANY_KEYS / JOURNAL_REMOVALS_SOON);
+    close_store(f);
+    /* The last value of each, without the three that were deleted, and what came behind them. */
+    assert_int_equal(number_in_database(f, "SELECT count(*) FROM revisions"), MANY_KEYS - 3 + 2);
+    open_store(f);
+    assert_int_equal(get(f, "m00020").count, 1);
+}
+
+static void begin(struct fixture *f, const struct store_request *q, struct reply *r)
+{
+    *r = (struct reply){.type = q->type};
+    store_submit(f->store, q, on_reply, r);
+    assert_false(r->done); /* never before a turn of the loop */
+}
+
+/* The compaction is applied at once, but takes nothing that the hash still needs. */
+static void a_hash_is_of_its_revision_whatever_comes_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    put_many(f, "1");
+    put_many(f, "2");
+    struct store_request q = {.type = STORE_HASH};
+    q.hash.revision = get(f, "x").revision - 10;
+    struct reply alone = ask(f, &q), busy, compacted = {.type = STORE_COMPACT};
+    begin(f, &q, &busy);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_false(busy.done);
+    struct store_request c = {.type = STORE_COMPACT};
+    c.compact.revision = q.hash.revision + 5;
+    c.compact.physical = true;
+    store_submit(f->store, &c, on_reply, &compacted);
+    size_t puts = 0;
+    while (!busy.done) {
+        assert_int_equal(put(f, "m00001", "3", 0).verdict, VERDICT_OK);
+        assert_true(busy.done || !compacted.done);
+        puts++;
+    }
+    assert_int_equal(busy.verdict, VERDICT_OK);
+    assert_int_equal(busy.number, alone.number);
+    assert_true(puts > 0);
+    run_until(f, &compacted.done);
+    assert_int_equal(compacted.verdict, VERDICT_OK);
+    assert_int_equal(ask(f, &q).verdict, VERDICT_COMPACTED);
+}
+
+struct parts {
+    struct reply reply; /* first: the answer's context is that of the parts */
+    size_t count;
+    size_t key_count;
+    size_t wrong_count; /* values other than expected, keys out of order */
+    int64_t revision;
+    char last[16];
+    const char *value;
+    unsigned late; /* this many times not yet */
+    bool is_unwanted;
+};
+
+static enum store_part_fate on_part(void *context, const struct store_part *part)
+{
+    struct parts *p = context;
+    if (p->is_unwanted)
+        return STORE_PART_UNWANTED;
+    if (p->late > 0) {
+        p->late--;
+        assert_int_equal(part->kv_count, 0);
+        return STORE_PART_LATER;
+    }
+    p->revision = part->revision;
+    p->count++;
+    p->key_count += part->kv_count;
+    for (size_t i = 0; i < part->kv_count; i++) {
+        char key[16];
+        const struct kv *kv = &part->kvs[i];
+        snprintf(key, sizeof(key), "%.*s", (int)kv->key.size, (const char *)kv->key.data);
+        p->wrong_count += strcmp(p->last, key) >= 0;
+        p->wrong_count += !bytes_equal(kv->value, bytes_of_str(p->value));
+        memcpy(p->last, key, sizeof(key));
+    }
+    return STORE_PART_TAKEN;
+}
+
+static void begin_parts(struct fixture *f, struct parts *p, const char *value, int64_t revision)
+{
+    struct store_request q = {.type = STORE_RANGE, .part = on_part};
+    q.range = (struct kv_range_request){
+        .key = bytes_of_str("m"), .range_end = bytes_of_str("n"), .revision = revision};
+    p->value = value;
+    p->reply.type = STORE_RANGE;
+    store_submit(f->store, &q, on_reply, p);
+}
+
+static void a_large_range_comes_in_parts_of_one_revision(void **state)
+{
+    struct fixture *f = *state;
+    put_many(f, "1");
+    int64_t old = get(f, "x").revision;
+    put_many(f, "2");
+    struct parts past = {.late = 3}, now = {.late = 0};
+    begin_parts(f, &past, "1", old);
+    begin_parts(f, &now, "2", 0);
+    run_until(f, &now.reply.done);
+    assert_false(past.reply.done); /* its values are on the disk, and its client was not ready */
+    size_t puts = 0;
+    while (!past.reply.done) {
+        put(f, "m05000", "3", 0);
+        puts++;
+    }
+    assert_true(puts > 0);
+    assert_int_equal(now.reply.verdict, VERDICT_OK);
+    assert_int_equal(now.reply.count, MANY_KEYS);
+    assert_int_equal(now.key_count, MANY_KEYS);
+    assert_int_equal(now.wrong_count, 0);
+    assert_int_equal(now.reply.revision, now.revision);
+    assert_int_equal(past.reply.count, MANY_KEYS);
+    assert_int_equal(past.key_count, MANY_KEYS);
+    assert_int_equal(past.wrong_count, 0);
+    assert_int_equal(past.reply.revision, past.revision);
+    struct parts small = {.late = 0};
+    struct store_request q = {.type = STORE_RANGE, .part = on_part};
+    q.range = (struct kv_range_request){.key = bytes_of_str("m05000")};
+    small.reply.type = STORE_RANGE;
+    store_submit(f->store, &q, on_reply, &small);
+    run_until(f, &small.reply.done);
+    assert_string_equal(small.reply.value, "3"); /* in one piece */
+    assert_int_equal(small.count, 0);
+}
+
+static void reads_that_nobody_waits_for_end(void **state)
+{
+    struct fixture *f = *state;
+    put_many(f, "1");
+    put_many(f, "2");
+    struct store_request q = {.type = STORE_HASH};
+    struct reply hash[2];
+    struct parts unwanted = {.is_unwanted = true}, late = {.late = 1000}, running = {.late = 0};
+    begin(f, &q, &hash[0]);
+    begin(f, &q, &hash[1]);
+    begin_parts(f, &late, "2", 0);
+    begin_parts(f, &unwanted, "2", 0);
+    begin_parts(f, &running, "1", MANY_KEYS / OF_A_TXN + 1);
+    run_until(f, &unwanted.reply.done);
+    assert_int_equal(unwanted.reply.verdict, VERDICT_STOPPED);
+    while (running.count < 2)
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    store_cancel(f->store, &hash[0]);
+    store_cancel(f->store, &late);
+    store_cancel(f->store, &running);
+    store_cancel(f->store, f); /* of nobody */
+    assert_int_equal(hash[0].verdict, VERDICT_STOPPED);
+    assert_int_equal(late.reply.verdict, VERDICT_STOPPED);
+    assert_int_equal(running.reply.verdict, VERDICT_STOPPED);
+    run_until(f, &hash[1].done);
+    assert_int_equal(hash[1].verdict, VERDICT_OK);
+    begin(f, &q, &hash[0]);
+    begin(f, &q, &hash[1]);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    close_store(f);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(hash[i].calls, 1);
+        assert_int_equal(hash[i].verdict, VERDICT_STOPPED);
+    }
+    assert_int_equal(running.reply.calls + late.reply.calls + unwanted.reply.calls, 3);
 }
 
 static void a_physical_compaction_of_nothing_is_answered(void **state)
@@ -732,15 +979,20 @@ int main(void)
         STORE_TEST(history_is_the_same_from_overlay_and_table),
         STORE_TEST(leases_expire_and_take_their_keys),
         STORE_TEST(lease_requests_are_checked),
+        STORE_TEST(a_keepalive_of_a_lease_that_is_granted_anew_is_answered),
         STORE_TEST(watches_see_history_and_then_the_present),
         STORE_TEST(a_slow_watcher_is_caught_up_from_disk),
         STORE_TEST(a_watch_below_the_compaction_is_cancelled),
         STORE_TEST(compaction_forgets_what_is_below),
         STORE_TEST(equal_histories_have_equal_hashes),
+        STORE_TEST(a_purge_takes_many_transactions_and_all_of_its_rows),
         STORE_TEST(a_full_quota_raises_the_alarm),
         STORE_TEST(a_halted_store_reads_on_refuses_every_write_and_says_so),
         STORE_TEST(an_alarm_is_told_as_not_writable_until_it_is_disarmed),
         STORE_TEST(commits_are_in_etcd_s_two_histograms),
+        STORE_TEST(a_hash_is_of_its_revision_whatever_comes_meanwhile),
+        STORE_TEST(a_large_range_comes_in_parts_of_one_revision),
+        STORE_TEST(reads_that_nobody_waits_for_end),
         STORE_TEST(a_physical_compaction_of_nothing_is_answered),
         STORE_TEST(the_limit_of_operations_is_the_requests),
         STORE_TEST(one_folder_serves_one_store),

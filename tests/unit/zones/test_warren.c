@@ -573,6 +573,40 @@ static void an_address_claimed_twice_has_no_pointer_until_settled(void **state)
     assert_name(rr_at(f, DNS_ANSWER, 0), DNS_TYPE_PTR, "erin." ZONE);
 }
 
+/* Whoever is left gets the name, in whatever order the others came and went; each costs the same,
+ * or this takes minutes. */
+static void of_many_that_claim_a_name_the_last_one_gets_it(void **state)
+{
+    enum {
+        FIRST = 100,
+        COUNT = 30000,
+        LEFT = FIRST + 12345,
+    };
+    struct fixture *f = *state;
+    for (uint32_t i = FIRST; i < FIRST + COUNT; i++)
+        set_peer(f, i, "crowd", "10.9.0.1/32 10.9.0.1/32", NULL, NULL);
+    for (uint32_t i = FIRST; i < FIRST + COUNT; i += 2) /* as they were */
+        set_peer(f, i, "crowd", "10.9.0.1/32", NULL, "192.0.2.1:1");
+    for (uint32_t i = FIRST; i < FIRST + COUNT; i++) {
+        if (i == LEFT)
+            continue;
+        ask(f, "crowd." ZONE, DNS_TYPE_A);
+        assert_nxdomain(f);
+        if (i % 3 == 0)
+            set_peer(f, i, "other", NULL, NULL, NULL);
+        else
+            remove_peer(f, i);
+    }
+    ask(f, "crowd." ZONE, DNS_TYPE_A);
+    assert_rr(rr_at(f, DNS_ANSWER, 0), DNS_TYPE_A, "\n\x09\0\1", 4);
+    ask(f, "1.0.9.10.in-addr.arpa.", DNS_TYPE_PTR);
+    assert_name(rr_at(f, DNS_ANSWER, 0), DNS_TYPE_PTR, "crowd." ZONE);
+    struct zones_warren_peer_view view;
+    uint8_t key[KEY_SIZE];
+    key_of(key, LEFT);
+    assert_true(zones_warren_peer(f->z, key, &view) && view.owns_name);
+}
+
 static void a_peer_may_say_the_same_address_twice(void **state)
 {
     struct fixture *f = *state;
@@ -834,6 +868,50 @@ static void the_root_can_be_a_zone(void **state)
     fixture_fini(&f);
 }
 
+static void expect_rcode(struct fixture *f, const char *name, uint16_t type, uint16_t rcode)
+{
+    ask(f, name, type);
+    assert_int_equal(f->reply.rcode, rcode);
+    assert_counts(f, 0, 1, 0); /* the SOA */
+}
+
+/* A zone that covers in-addr.arpa answers reverse names, as any zone does for its peers' ones, and
+ * denies them as its own. */
+static void a_zone_that_covers_reverse_names_has_them(void **state)
+{
+    static const char *const zones[] = {".", "arpa.", "in-addr.arpa.", "10.in-addr.arpa.",
+                                        "0.0.10.in-addr.arpa."};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(zones); i++) {
+        struct fixture f;
+        char target[64];
+        fixture_init(&f, zones[i]);
+        set_peer(&f, 1, "alice", "10.0.0.1/32", NULL, "192.0.2.1:1");
+        set_peer(&f, 2, NULL, "10.0.0.2/32", NULL, "192.0.2.2:1");
+        ask(&f, "1.0.0.10.in-addr.arpa.", DNS_TYPE_PTR);
+        (void)snprintf(target, sizeof(target), "alice.%s", i == 0 ? "" : zones[i]);
+        assert_name(rr_at(&f, DNS_ANSWER, 0), DNS_TYPE_PTR, target);
+        expect_rcode(&f, "1.0.0.10.in-addr.arpa.", DNS_TYPE_A, DNS_RCODE_NOERROR);
+        expect_rcode(&f, "2.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, DNS_RCODE_NXDOMAIN);
+        expect_rcode(&f, "9.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, DNS_RCODE_NXDOMAIN);
+        expect_rcode(&f, "0.0.10.in-addr.arpa.", DNS_TYPE_PTR, DNS_RCODE_NOERROR);
+        expect_rcode(&f, "1.1.0.0.10.in-addr.arpa.", DNS_TYPE_PTR, DNS_RCODE_NXDOMAIN);
+        fixture_fini(&f);
+    }
+    struct fixture f;
+    fixture_init(&f, ".");
+    set_peer(&f, 1, "alice", "fd00::1/128", NULL, "192.0.2.1:1");
+    ask(&f, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.",
+        DNS_TYPE_PTR);
+    assert_name(rr_at(&f, DNS_ANSWER, 0), DNS_TYPE_PTR, "alice.");
+    expect_rcode(&f, "0.d.f.ip6.arpa.", DNS_TYPE_PTR, DNS_RCODE_NOERROR);
+    expect_rcode(&f, "10.ip6.arpa.", DNS_TYPE_PTR, DNS_RCODE_NXDOMAIN);
+    expect_rcode(&f, "arpa.", DNS_TYPE_NS, DNS_RCODE_NOERROR);
+    expect_rcode(&f, "home.arpa.", DNS_TYPE_A, DNS_RCODE_NXDOMAIN);
+    expect_rcode(&f, "256.in-addr.arpa.", DNS_TYPE_PTR, DNS_RCODE_NXDOMAIN);
+    fixture_fini(&f);
+}
+
 static void views_tell_everything(void **state)
 {
     struct fixture *f = *state;
@@ -934,6 +1012,7 @@ int main(void)
         WITH_EXAMPLE(any_gives_all_records),
         WITH_EXAMPLE(a_name_claimed_twice_is_nobodys_until_settled),
         WITH_EXAMPLE(an_address_claimed_twice_has_no_pointer_until_settled),
+        WITH_EXAMPLE(of_many_that_claim_a_name_the_last_one_gets_it),
         WITH_EXAMPLE(a_peer_may_say_the_same_address_twice),
         WITH_EXAMPLE(newest_live_observation_wins_then_static_then_newest_idle),
         WITH_EXAMPLE(a_peer_without_a_record_is_published_by_its_key),
@@ -945,6 +1024,7 @@ int main(void)
         WITH_EXAMPLE(a_large_ptr_rrset_is_truncated_by_the_writer),
         cmocka_unit_test(the_longest_zone_works_and_a_longer_one_is_refused),
         cmocka_unit_test(the_root_can_be_a_zone),
+        cmocka_unit_test(a_zone_that_covers_reverse_names_has_them),
         cmocka_unit_test(listeners_hear_which_peers_change),
         WITH_EXAMPLE(views_tell_everything),
     };

@@ -17,9 +17,10 @@
  *   <reverse of an overlay address>                 PTR   <name>.<zone>
  *
  * A name that exists without the type asked is NODATA with the SOA, an empty non-terminal too
- * (RFC 8020, RFC 4592 section 2.2.2), any other name NXDOMAIN with the SOA; a reverse name, which
- * no SOA of ours is above, has NODATA without it (RFC 2308 section 2.2, type 3). ANY gives all
- * there is.
+ * (RFC 8020, RFC 4592 section 2.2.2), any other name NXDOMAIN with the SOA. A reverse name that no
+ * SOA of ours is above has NODATA without it (RFC 2308 section 2.2, type 3); in a zone that covers
+ * reverse names (the root, arpa, 10.in-addr.arpa) it is a name of the zone as any other, and every
+ * name that reverse names could be below exists. ANY gives all there is.
  *
  * "Published" is a peer with an endpoint, static or observed. A peer that only observations tell
  * of, without a record of its own, is published by its key: its TXT has an empty `allowed=`, and it
@@ -83,6 +84,8 @@ void zones_warren_begin_reload(struct zones_warren *z);
  * Only an empty zone heeds it. ERR_NO_MEMORY. */
 enum err zones_warren_expect(struct zones_warren *z, size_t count) MUST_CHECK;
 enum err zones_warren_end_reload(struct zones_warren *z) MUST_CHECK;
+/* Changes nothing: fetches from memory what the next change of the peer with KEY looks at first. */
+void zones_warren_prefetch(const struct zones_warren *z, const uint8_t key[static KEY_SIZE]);
 /* The registry moved on without a change of this zone: nothing but the serial, and that only at the
  * next change. */
 int64_t zones_warren_revision(const struct zones_warren *z);
@@ -134,6 +137,8 @@ size_t zones_warren_memory(const struct zones_warren *z);
 /* Whether NAME (lower case) is in the zone, or the reverse name of an address that one of its peers
  * has. */
 bool zones_warren_owns(const struct zones_warren *z, struct dns_name name);
+/* Whether NAME (lower case) is the reverse name of an address that one of its peers has. */
+bool zones_warren_has_address(const struct zones_warren *z, struct dns_name name);
 struct dns_name zones_warren_name(const struct zones_warren *z);
 
 /* Completes REPLY (made by dns_reply_init) for the lower-cased NAME, which zones_warren_owns, as

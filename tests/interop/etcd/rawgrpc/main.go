@@ -66,7 +66,7 @@ func runOn(command string, s scenario) (notes []note, err error) {
 			err = fmt.Errorf("the scenario failed: %v", p)
 			notes = r.notes
 		}
-		if !process.Running() {
+		if process.Ended() {
 			err = fmt.Errorf("%w: %s", errEnded, process.Said())
 			notes = r.notes
 		}

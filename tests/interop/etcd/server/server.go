@@ -119,6 +119,17 @@ func (s *Server) Running() bool {
 	}
 }
 
+// Ended is true once it has ended by itself. One that has panicked is given the time to.
+func (s *Server) Ended() bool {
+	if text, _ := os.ReadFile(filepath.Join(s.folder, "log")); bytes.Contains(text, []byte("panic: ")) {
+		select {
+		case <-s.ended:
+		case <-time.After(5 * time.Second):
+		}
+	}
+	return !s.Running()
+}
+
 // Said is the end of its log, or a panic's beginning if there is one.
 func (s *Server) Said() string {
 	const limit = 1500

@@ -484,6 +484,30 @@ static void hold(struct store *s, const struct store_response *response, store_d
     s->fake.held_count++;
 }
 
+/* The kvs go before the answer. */
+static void give_parts(struct store *s, const struct store_request *request,
+                       struct store_response *response, void *context)
+{
+    struct store_part part = {.revision = s->revision};
+    enum store_part_fate fate = request->part(context, &part);
+    for (size_t i = 0; fate == STORE_PART_TAKEN && i < response->range.kv_count; i++) {
+        part.kvs = &response->range.kvs[i];
+        part.kv_count = 1;
+        fate = request->part(context, &part);
+    }
+    response->range.kvs = NULL;
+    response->range.kv_count = 0;
+    s->fake.late_count += fate == STORE_PART_LATER;
+    if (fate != STORE_PART_TAKEN)
+        response->verdict = fate == STORE_PART_LATER ? VERDICT_TOO_MANY_REQUESTS : VERDICT_STOPPED;
+}
+
+void store_cancel(struct store *s, void *context)
+{
+    (void)context;
+    s->fake.cancel_count++;
+}
+
 void store_submit(struct store *s, const struct store_request *request, store_done_fn *done,
                   void *context)
 {
@@ -494,6 +518,8 @@ void store_submit(struct store *s, const struct store_request *request, store_do
     s->fake.type_counts[request->type]++;
     if (response.verdict == VERDICT_OK)
         answer(s, request, &response);
+    if (s->fake.parts && request->part != NULL && response.verdict == VERDICT_OK)
+        give_parts(s, request, &response, context);
     response.revision = s->revision;
     response.term = FAKE_TERM;
     if (s->fake.hold)

@@ -19,12 +19,15 @@ enum {
 /* Settings and counts that tests look at. */
 struct fake_store {
     bool hold;           /* answers wait for fake_store_release */
+    bool parts;          /* ranges come in parts, of one key each, before the answer is held */
     bool no_leader;      /* store_status.leader is 0 */
     bool unsynced;       /* watches say that they are behind */
     const char *failure; /* NULL: none */
     enum verdict refuse; /* of every request; VERDICT_OK: none */
     struct alarm alarm;  /* ALARM_NONE: none */
     size_t held_count;
+    size_t late_count;   /* answers in parts that were not to begin: too many requests */
+    size_t cancel_count; /* store_cancel */
     size_t watch_count;
     size_t submit_count;
     size_t refused_deliveries; /* callbacks that returned false */

@@ -378,6 +378,86 @@ static void answers_to_streams_that_died(void **state)
     assert_null(p->server.orphans);
 }
 
+/* --- answers in parts ------------------------------------------------------------------------- */
+
+static struct bytes range_over_all(void)
+{
+    static uint8_t packed[64], zero;
+    Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    r.key = r.range_end = (ProtobufCBinaryData){1, &zero};
+    return bytes_of(packed, etcdserverpb__range_request__pack(&r, packed));
+}
+
+static void a_range_in_parts_is_one_message(void **state)
+{
+    struct h2_peer *p = *state;
+    struct bytes whole, parts;
+    fake_store_put_many(p->store, 300, "value", 5);
+    struct h2_reply *r = call(p, range_path, range_over_all());
+    assert_true(h2_next(r, &whole));
+    fake_store_of(p->store)->parts = true;
+    struct h2_reply *s = call(p, range_path, range_over_all());
+    assert_status(s, 0, "");
+    assert_true(h2_next(s, &parts));
+    assert_int_equal(parts.size, whole.size);
+    assert_memory_equal(parts.data, whole.data, whole.size);
+    assert_int_equal(p->server.unsent_size, 0);
+    assert_null(p->conn->building);
+    assert_status(call(p, range_path, range_of("no such key")), 0, "");
+}
+
+static int32_t start_range(struct h2_peer *p, const char *timeout)
+{
+    struct h2_options o = {.timeout = timeout};
+    return h2_start(p, range_path, &o, h2_framed(range_over_all()), true);
+}
+
+/* The store has given some of it and still owes the end. */
+static void half_an_answer_is_dropped_with_its_call(void **state)
+{
+    struct h2_peer *p = *state;
+    struct fake_store *fake = fake_store_of(p->store);
+    struct bytes message;
+    fake_store_put_many(p->store, 300, "value", 5);
+    fake->parts = fake->hold = true;
+    int32_t id = start_range(p, "1S");
+    assert_true(p->server.unsent_size > 300 * 5);
+    assert_false(h2_reply_of(p, id)->is_closed);
+    h2_advance(p, 2000);
+    assert_status(h2_reply_of(p, id), 4, "context deadline exceeded");
+    assert_false(h2_next(h2_reply_of(p, id), &message));
+    assert_int_equal(p->server.unsent_size, 0);
+    assert_int_equal(fake->cancel_count, 1);
+    id = start_range(p, NULL);
+    assert_non_null(p->conn->building);
+    h2_reset(p, id);
+    assert_null(p->conn->building);
+    assert_int_equal(p->server.unsent_size, 0);
+    assert_int_equal(fake->cancel_count, 2);
+    start_range(p, NULL);
+    h2_reconnect(p);
+    assert_int_equal(fake->cancel_count, 3);
+    fake_store_release(p->store);
+    assert_int_equal(p->server.call_count, 0);
+}
+
+static void a_connection_has_one_answer_in_parts_at_a_time(void **state)
+{
+    struct h2_peer *p = *state;
+    struct fake_store *fake = fake_store_of(p->store);
+    fake_store_put_many(p->store, 3, "value", 5);
+    fake->parts = fake->hold = true;
+    int32_t first = start_range(p, NULL), second = start_range(p, NULL);
+    assert_int_equal(fake->late_count, 1);
+    fake_store_release(p->store);
+    h2_pump(p);
+    assert_status(h2_reply_of(p, first), 0, "");
+    assert_status(h2_reply_of(p, second), 8, "etcdserver: too many requests"); /* the fake's */
+    start_range(p, NULL);
+    assert_int_equal(fake->late_count, 1);
+    fake_store_release(p->store);
+}
+
 static void answers_after_the_server_is_gone(void **state)
 {
     (void)state;
@@ -726,6 +806,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_put_and_its_range),
         TEST(an_error_is_trailers_only),
+        TEST(a_range_in_parts_is_one_message),
+        TEST(half_an_answer_is_dropped_with_its_call),
+        TEST(a_connection_has_one_answer_in_parts_at_a_time),
         TEST(a_message_in_single_bytes),
         TEST(a_large_message_in_many_frames),
         TEST(requests_over_one_and_a_half_mebibytes),

@@ -204,7 +204,35 @@ static void a_bad_file_says_which_line(void **state)
     expect_wg(PEER "nothing\n", "3: not 'name = value': 'nothing'");
     expect_wg(PEER "# Name = a_b\n",
               "3: Name: not one DNS label of letters, digits and hyphens: 'a_b'");
+    expect_wg("# a comment\n\nPublicKey = " BASE64 "\n",
+              "3: neither JSON nor in an [Interface] or [Peer]: 'PublicKey = " BASE64 "'");
     expect_wg(PEER "\n[Other]\n", LINE_START "}\n4: neither [Interface] nor [Peer]: '[Other]'");
+}
+
+static void what_a_bad_line_holds_does_not_reach_the_terminal(void **state)
+{
+    (void)state;
+    expect_wg(PEER "\x1b]0;x\x07\xc2\x9b"
+                   "2J = \x1b[31m\n",
+              "3: a setting that a [Peer] does not have: '\\x1b]0;x\\a\\u009b2J'");
+}
+
+static void nul_bytes_are_no_file_of_wg_s(void **state)
+{
+    static const char zeros[100];
+    static const char inside[] = "[Interface]\nAddress = \0\n" PEER;
+    struct strbuf why = STRBUF_EMPTY;
+    struct peer_entry entry;
+    (void)state;
+    struct wg_reader reader = wg_reader_of(bytes_of(zeros, sizeof(zeros)));
+    assert_int_equal(wg_reader_next(&reader, &entry, &arena, &why), ERR_MALFORMED);
+    assert_int_equal(reader.line, 1);
+    strbuf_clear(&why);
+    reader = wg_reader_of(bytes_of(inside, sizeof(inside) - 1));
+    assert_int_equal(wg_reader_next(&reader, &entry, &arena, &why), ERR_MALFORMED);
+    assert_int_equal(reader.line, 2);
+    assert_string_equal(strbuf_str(&why), "a NUL byte is no text: 'Address = \\x00'");
+    strbuf_fini(&why);
 }
 
 int main(void)
@@ -218,6 +246,8 @@ int main(void)
         cmocka_unit_test(a_line_has_a_bound),
         cmocka_unit_test(showconf_and_wg_quick_are_read),
         cmocka_unit_test(a_bad_file_says_which_line),
+        cmocka_unit_test(what_a_bad_line_holds_does_not_reach_the_terminal),
+        cmocka_unit_test(nul_bytes_are_no_file_of_wg_s),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -803,6 +803,109 @@ static void an_answer_without_room_fails_and_the_change_does_not(void **state)
     arena_fini(&small);
 }
 
+/* --- how much a transaction may do ------------------------------------------------------------ */
+
+static void put_thousands(struct fixture *f, size_t count)
+{
+    static const char value[] = "v";
+    char key[16];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "k%06zu", i);
+        assert_int_equal(put(f, key, value), VERDICT_OK);
+    }
+}
+
+static struct kv_op op_range(struct kv_range_request request)
+{
+    request.key = KEY("k");
+    request.range_end = KEY("l");
+    return (struct kv_op){.type = KV_OP_RANGE, .range = request};
+}
+
+#define WHOLE(...) op_range((struct kv_range_request){__VA_ARGS__})
+
+static void a_transaction_that_looks_at_too_many_keys_does_nothing(void **state)
+{
+    struct fixture *f = *state;
+    put_thousands(f, 60000);
+    assert_true(2 * 60000 > KV_TXN_MAX_KEYS && 60000 < KV_TXN_MAX_KEYS);
+    const struct kv_compare all = {
+        .key = KEY("k"), .range_end = KEY("l"), .target = KV_COMPARE_VERSION, .number = 1};
+    const struct kv_compare twice[] = {all, all};
+    struct kv_txn_request q = TXN(SUCCESS(op_put("w", "1")));
+    q.compares = twice;
+    q.compare_count = 2;
+    assert_int_equal(txn(f, q), VERDICT_TXN_TOO_LARGE);
+    assert_null(value_at(f, "w", 0));
+    q.compare_count = 1;
+    assert_int_equal(txn(f, q), VERDICT_OK);
+    assert_true(f->result.txn.succeeded);
+    assert_string_equal(value_at(f, "w", 0), "1");
+
+    assert_int_equal(txn(f, TXN(SUCCESS(op_put("x", "1"), WHOLE(.keys_only = true),
+                                        op_txn(TXN(SUCCESS(WHOLE(.keys_only = true))))))),
+                     VERDICT_TXN_TOO_LARGE);
+    assert_null(value_at(f, "x", 0));
+    assert_int_equal(
+        txn(f, TXN(SUCCESS(op_put("x", "1"), WHOLE(.keys_only = true), WHOLE(.count_only = true),
+                           WHOLE(.count_only = true), WHOLE(.limit = 100)))),
+        VERDICT_OK);
+    assert_int_equal(f->result.txn.responses[1].range.kv_count, 60000);
+    assert_int_equal(f->result.txn.responses[3].range.count, 60000);
+    /* The branch that is not taken costs nothing. */
+    q = TXN(FAILURE(WHOLE(), WHOLE(), WHOLE()));
+    assert_int_equal(txn(f, q), VERDICT_OK);
+    /* Deleted keys that are still history are not looked at. */
+    del(f, "k", "k059");
+    assert_int_equal(txn(f, TXN(SUCCESS(WHOLE(), WHOLE(), WHOLE()))), VERDICT_OK);
+    assert_int_equal(f->result.txn.responses[2].range.kv_count, 1000);
+}
+
+static void a_transaction_that_would_answer_too_much_does_nothing(void **state)
+{
+    struct fixture *f = *state;
+    enum {
+        VALUE_SIZE = 1 << 20
+    };
+    char *value = malloc(VALUE_SIZE + 1), key[8];
+    memset(value, 'v', VALUE_SIZE);
+    value[VALUE_SIZE] = 0;
+    for (unsigned i = 0; i < KV_TXN_MAX_ANSWER_SIZE / VALUE_SIZE; i++) {
+        snprintf(key, sizeof(key), "k%02u", i);
+        put(f, key, value);
+    }
+    struct kv_op gone = op_del("k", "l");
+    gone.del.prev_kv = true;
+    assert_int_equal(txn(f, TXN(SUCCESS(op_put("w", "1"), WHOLE()))), VERDICT_TXN_TOO_LARGE);
+    assert_int_equal(txn(f, TXN(SUCCESS(op_put("w", "1"), gone))), VERDICT_TXN_TOO_LARGE);
+    assert_null(value_at(f, "w", 0));
+    assert_non_null(value_at(f, "k00", 0));
+    assert_int_equal(
+        txn(f, TXN(SUCCESS(op_put("w", "1"), WHOLE(.keys_only = true), WHOLE(.limit = 8)))),
+        VERDICT_OK);
+    gone.del.prev_kv = false;
+    assert_int_equal(txn(f, TXN(SUCCESS(gone))), VERDICT_OK);
+    free(value);
+}
+
+static void old_values_that_are_too_many_fail_the_answer(void **state)
+{
+    struct fixture *f = *state;
+    enum {
+        COUNT = KV_TXN_MAX_KEYS / STATE_COST_OF_OLD
+    };
+    put_thousands(f, COUNT);
+    int64_t old = state_revision(f->state);
+    put_thousands(f, COUNT);
+    assert_int_equal(txn(f, TXN(SUCCESS(WHOLE(.revision = old)))), VERDICT_TXN_TOO_LARGE);
+    assert_int_equal(f->source_error, OK);
+    assert_int_equal(txn(f, TXN(SUCCESS(WHOLE(.revision = old, .limit = 100)))), VERDICT_OK);
+    assert_int_equal(f->result.txn.responses[0].range.kv_count, 100);
+    assert_int_equal(txn(f, TXN(SUCCESS(op_put("w", "1"), WHOLE(.revision = old)))), VERDICT_OK);
+    assert_int_equal(f->source_error, ERR_LIMIT);
+    assert_string_equal(value_at(f, "w", 0), "1");
+}
+
 /* --- leases ----------------------------------------------------------------------------------- */
 
 static void a_lease_id_is_used_once(void **state)
@@ -1217,6 +1320,9 @@ int main(void)
         TEST(operations_see_earlier_ones_and_tell_their_revision),
         TEST(a_failed_source_fails_the_answer_and_not_the_change),
         TEST(an_answer_without_room_fails_and_the_change_does_not),
+        TEST(a_transaction_that_looks_at_too_many_keys_does_nothing),
+        TEST(a_transaction_that_would_answer_too_much_does_nothing),
+        TEST(old_values_that_are_too_many_fail_the_answer),
         TEST(a_lease_id_is_used_once),
         TEST(a_ttl_above_nine_billion_is_refused),
         TEST(leases_are_listed_by_rising_id),

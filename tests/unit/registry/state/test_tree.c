@@ -130,6 +130,15 @@ static void check_all(struct model *m)
     }
     assert_int_equal(i, m->count);
     assert_int_equal(tree_count(&m->tree), counted);
+    i = 0;
+    for (tree_seek_counted(&m->tree, BYTES_EMPTY, &c); tree_at(&c) != NULL; i++) {
+        while ((m->entries[i][0] & ENTRY_UNCOUNTED) != 0)
+            i++;
+        assert_ptr_equal(tree_at(&c), m->entries[i]);
+        tree_next_counted(&c);
+        counted--;
+    }
+    assert_int_equal(counted, 0);
 }
 
 static void check_seek(struct model *m, struct bytes key)

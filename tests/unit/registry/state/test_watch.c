@@ -396,7 +396,7 @@ static void a_step_of_large_values_takes_fewer_revisions(void **state)
     struct fixture *f = *state;
     struct consumer c = {0};
     enum {
-        SIZE = 1 << 20
+        SIZE = WATCH_CATCH_UP_SIZE / 4
     };
     char *value = malloc(SIZE);
     assert_non_null(value);

@@ -1,7 +1,7 @@
-/* CRC-32C (RFC 3720 appendix B.4): the checksum of every row. Any flip of up to 32 neighbouring
- * bits changes it. Pure. */
-#ifndef WARREN_CONSENSUS_CRC32C_H
-#define WARREN_CONSENSUS_CRC32C_H
+/* CRC-32C (RFC 3720 appendix B.4): the checksum of the journal's rows, and the hash of the key
+ * space. Any flip of up to 32 neighbouring bits changes it. Pure. */
+#ifndef WARREN_BASE_CRC32C_H
+#define WARREN_BASE_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>
