@@ -35,6 +35,18 @@ static void report_read(struct strbuf *report, const struct folder *f,
                           f->mark);
 }
 
+static void report_members(struct strbuf *report, const struct tables_membership *us)
+{
+    const struct configuration_state *c = &us->configuration;
+    if (us->member_id == 0)
+        return;
+    strbuf_add_format(report, "  member %" PRIx64 " of cluster %" PRIx64 ": %zu voters",
+                      us->member_id, us->cluster_id, c->voters.count);
+    if (configuration_is_joint(c))
+        strbuf_add_format(report, " in place of %zu", c->outgoing.count);
+    strbuf_add_format(report, ", %zu learners\n", c->learners.count + c->learners_next.count);
+}
+
 static enum err check_tables(const struct folder *f, const char *vfs,
                              const struct database_look *look, struct strbuf *report)
 {
@@ -44,10 +56,10 @@ static enum err check_tables(const struct folder *f, const char *vfs,
         return e;
     struct tables_state state;
     uint64_t counts[JOURNAL_REVISIONS + 1] = {0};
-    uint64_t cluster, member;
+    struct tables_membership us = {0};
     e = database_verify(&t, f, look, &state, report);
     if (e == OK) {
-        e = tables_get_member(&t, &cluster, &member);
+        e = tables_get_membership(&t, &state, &us);
         if (e == OK || e == ERR_NOT_FOUND)
             e = tables_read_all(&t, &state, count_row, counts);
         if (e != OK)
@@ -55,6 +67,8 @@ static enum err check_tables(const struct folder *f, const char *vfs,
     }
     if (e == OK)
         report_read(report, f, look, &state, counts);
+    if (e == OK)
+        report_members(report, &us);
     tables_close(&t);
     return e;
 }

@@ -335,9 +335,9 @@ static enum err verify_mark(struct tables *t, const struct folder *f,
                             struct strbuf *error)
 {
     const struct mark *mark = &look->mark;
-    uint64_t cluster = 0, member = 0;
+    struct tables_membership us = {0};
     char what[160];
-    enum err e = tables_get_member(t, &cluster, &member);
+    enum err e = tables_get_membership(t, state, &us);
     if (e != OK && e != ERR_NOT_FOUND) {
         database_explain(t, f, e, error);
         return e;
@@ -347,11 +347,11 @@ static enum err verify_mark(struct tables *t, const struct folder *f,
     bool was_named = mark->cluster_id != 0 || mark->member_id != 0;
     if (was_named && e == ERR_NOT_FOUND)
         return refuse_stranger(f, error, "is empty, though this data directory was in use");
-    if (was_named && (mark->cluster_id != cluster || mark->member_id != member)) {
+    if (was_named && (mark->cluster_id != us.cluster_id || mark->member_id != us.member_id)) {
         (void)snprintf(what, sizeof(what),
                        "is of member %" PRIx64 " in cluster %" PRIx64
                        ", but this data directory is of member %" PRIx64 " in cluster %" PRIx64,
-                       member, cluster, mark->member_id, mark->cluster_id);
+                       us.member_id, us.cluster_id, mark->member_id, mark->cluster_id);
         return refuse_stranger(f, error, what);
     }
     return verify_history(f, look, state, error);

@@ -326,6 +326,14 @@ enum err journal_submit(struct journal *j, const struct journal_write *write, jo
     return OK;
 }
 
+void journal_dispatch(struct journal *j)
+{
+    if (j->queue == NULL || j->is_closing)
+        return;
+    (void)uv_prepare_stop(&j->dispatch);
+    start_job(j);
+}
+
 enum err journal_read_log(struct journal *j, uint64_t first, uint64_t last, journal_entry_fn *each,
                           void *context)
 {
@@ -351,6 +359,14 @@ enum err journal_stage(struct journal *j, uint64_t applied_index,
 static size_t overlay_total(const struct journal *j)
 {
     return overlay_size(j->open) + (j->taken != NULL ? overlay_size(j->taken) : 0);
+}
+
+enum err journal_stage_configuration(struct journal *j, uint64_t applied_index,
+                                     const struct configuration_state *configuration)
+{
+    j->open->has_configuration = true;
+    j->open->configuration = *configuration;
+    return journal_stage(j, applied_index, NULL, 0);
 }
 
 bool journal_has_room(const struct journal *j)
@@ -523,10 +539,16 @@ static enum err read_start(struct journal *j, struct strbuf *error)
         .first_index = state->log_first,
         .last_index = state->log_last,
     };
-    enum err e = tables_get_member(t, &s->cluster_id, &s->member_id);
+    struct tables_membership us = {0};
+    enum err e = tables_get_membership(t, state, &us);
     s->is_new = e == ERR_NOT_FOUND;
     if (e == ERR_NOT_FOUND)
         e = OK;
+    s->cluster_id = us.cluster_id;
+    s->member_id = us.member_id;
+    s->configuration = us.configuration;
+    s->before_term = state->log_before_term;
+    s->last_term = s->before_term;
     if (e == OK && s->first_index <= s->last_index)
         e = tables_read_log(t, s->last_index, s->last_index, take_last_term, &s->last_term);
     if (e != OK)
@@ -688,6 +710,13 @@ enum err journal_open(struct journal **out, const struct journal_config *config,
 enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t member_id,
                               struct strbuf *error)
 {
+    struct configuration_state alone = {.voters = {.count = 1, .ids = {member_id}}};
+    return journal_bootstrap(j, cluster_id, member_id, &alone, error);
+}
+
+enum err journal_bootstrap(struct journal *j, uint64_t cluster_id, uint64_t member_id,
+                           const struct configuration_state *configuration, struct strbuf *error)
+{
     if (!j->start.is_new) {
         if (j->start.cluster_id == cluster_id && j->start.member_id == member_id)
             return OK;
@@ -697,7 +726,8 @@ enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t m
     /* The writer has no job yet: its thread waits and leaves the connection to us. */
     assert(!j->is_running);
     struct tables *t = &j->writer.tables;
-    enum err e = writer_put_member(&j->writer, cluster_id, member_id);
+    struct tables_membership us = {cluster_id, member_id, *configuration};
+    enum err e = writer_put_membership(&j->writer, &us);
     if (e != OK) {
         database_explain(t, &j->folder, e, error);
         return e;
@@ -705,6 +735,7 @@ enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t m
     j->start.is_new = false;
     j->start.cluster_id = cluster_id;
     j->start.member_id = member_id;
+    j->start.configuration = *configuration;
     return OK;
 }
 

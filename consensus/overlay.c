@@ -35,6 +35,7 @@ void overlay_clear(struct overlay *o)
     o->put_count = o->gone_count = o->row_count = 0;
     o->gone_rises = true;
     o->meta_changed = o->meta_removed = 0;
+    o->has_configuration = false;
     o->applied = 0;
     arena_reset(&o->bytes);
 }

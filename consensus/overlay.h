@@ -24,7 +24,9 @@ struct overlay {
     int64_t meta[TABLES_META_COUNT];
     uint32_t meta_changed; /* bit I: meta[I] is new */
     uint32_t meta_removed;
-    uint64_t applied; /* 0: nothing staged */
+    bool has_configuration;
+    struct configuration_state configuration; /* as of APPLIED, or of an entry before */
+    uint64_t applied;                         /* 0: nothing staged */
     struct arena bytes;
 };
 

@@ -16,15 +16,18 @@ static const struct {
     const char *name;
     const char *sql;
 } schema[] = {
-    {"hard_state", "CREATE TABLE hard_state (id INTEGER PRIMARY KEY, transactions INTEGER, "
-                   "term INTEGER, vote INTEGER, \"commit\" INTEGER, applied INTEGER, "
-                   "log_first INTEGER, log_last INTEGER, lease_count INTEGER, lease_sum INTEGER, "
-                   "alarm_count INTEGER, alarm_sum INTEGER, revision_count INTEGER, "
-                   "revision_sum INTEGER, meta1 INTEGER, meta2 INTEGER, meta3 INTEGER, "
-                   "meta4 INTEGER, meta5 INTEGER, meta6 INTEGER, meta7 INTEGER, meta8 INTEGER, "
-                   "sum INTEGER)"},
+    {"hard_state",
+     "CREATE TABLE hard_state (id INTEGER PRIMARY KEY, transactions INTEGER, "
+     "term INTEGER, vote INTEGER, \"commit\" INTEGER, applied INTEGER, "
+     "log_first INTEGER, log_last INTEGER, log_before_term INTEGER, auto_leave INTEGER, "
+     "member_count INTEGER, member_sum INTEGER, lease_count INTEGER, "
+     "lease_sum INTEGER, "
+     "alarm_count INTEGER, alarm_sum INTEGER, revision_count INTEGER, "
+     "revision_sum INTEGER, meta1 INTEGER, meta2 INTEGER, meta3 INTEGER, "
+     "meta4 INTEGER, meta5 INTEGER, meta6 INTEGER, meta7 INTEGER, meta8 INTEGER, "
+     "sum INTEGER)"},
     {"membership", "CREATE TABLE membership (member INTEGER PRIMARY KEY, cluster INTEGER, "
-                   "is_self INTEGER, sum INTEGER)"},
+                   "is_self INTEGER, role INTEGER, sum INTEGER)"},
     {"leases", "CREATE TABLE leases (id INTEGER PRIMARY KEY, ttl INTEGER, sum INTEGER)"},
     {"alarms", "CREATE TABLE alarms (member INTEGER, type INTEGER, sum INTEGER, "
                "PRIMARY KEY (member, type)) WITHOUT ROWID"},
@@ -44,7 +47,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_STATE_GET] = "SELECT * FROM hard_state",
     [SQL_STATE_PUT] = "REPLACE INTO hard_state VALUES "
-                      "(1,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                      "(1,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_LOG_PUT] = "INSERT INTO raft_log VALUES (?,?,?,?,?)",
     [SQL_LOG_GET] = "SELECT idx, term, type, data, sum FROM raft_log WHERE idx >= ? AND idx <= ? "
                     "ORDER BY idx",
@@ -60,15 +63,16 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_ALARM_PUT] = "INSERT INTO alarms VALUES (?,?,?)",
     [SQL_ALARM_GET] = "SELECT member, type, sum FROM alarms ORDER BY member, type",
     [SQL_ALARM_DROP] = "DELETE FROM alarms WHERE member = ? AND type = ? RETURNING sum",
-    [SQL_MEMBER_PUT] = "INSERT INTO membership VALUES (?,?,1,?)",
-    [SQL_MEMBER_GET] = "SELECT member, cluster, is_self, sum FROM membership",
+    [SQL_MEMBER_PUT] = "INSERT INTO membership VALUES (?,?,?,?,?)",
+    [SQL_MEMBER_GET] = "SELECT member, cluster, is_self, role, sum FROM membership ORDER BY member",
+    [SQL_MEMBER_CLEAR] = "DELETE FROM membership",
     [SQL_VACUUM] = "PRAGMA incremental_vacuum(256)",
     [SQL_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
 enum {
-    STATE_COLUMNS = 23, /* of hard_state, id and sum included */
-    STATE_META_AT = 14, /* column of meta1 */
+    STATE_COLUMNS = 27, /* of hard_state, id and sum included */
+    STATE_META_AT = 18, /* column of meta1 */
 };
 
 enum err tables_err(int sqlite_code)
@@ -316,6 +320,10 @@ static void state_numbers(int64_t out[static STATE_COLUMNS - 2], const struct ta
         state->applied,
         state->log_first,
         state->log_last,
+        state->log_before_term,
+        state->auto_leave,
+        state->members.count,
+        state->members.sum,
         totals[JOURNAL_LEASES].count,
         totals[JOURNAL_LEASES].sum,
         totals[JOURNAL_ALARMS].count,
@@ -382,9 +390,12 @@ static enum err state_of_row(struct tables *t, sqlite3_stmt *s, struct tables_st
     state.applied = u[4];
     state.log_first = u[5];
     state.log_last = u[6];
-    state.totals[JOURNAL_LEASES] = (struct totals){u[7], u[8]};
-    state.totals[JOURNAL_ALARMS] = (struct totals){u[9], u[10]};
-    state.totals[JOURNAL_REVISIONS] = (struct totals){u[11], u[12]};
+    state.log_before_term = u[7];
+    state.auto_leave = u[8] == 1;
+    state.members = (struct totals){u[9], u[10]};
+    state.totals[JOURNAL_LEASES] = (struct totals){u[11], u[12]};
+    state.totals[JOURNAL_ALARMS] = (struct totals){u[13], u[14]};
+    state.totals[JOURNAL_REVISIONS] = (struct totals){u[15], u[16]};
     if (state.log_first == 0 || state.log_first > state.log_last + 1)
         return fail_row(t, "hard_state", 1, "the log's first index is behind its last");
     *out = state;
@@ -411,45 +422,134 @@ enum err tables_get_state(struct tables *t, struct tables_state *out)
 
 /* --- membership ------------------------------------------------------------------------------- */
 
-static uint32_t sum_member(int64_t member, int64_t cluster)
+/* What a member is in the configuration, as bits of its row's `role`; 0: nothing, so that only our
+ * own row has it (we were not added yet, or are removed). */
+enum member_role {
+    MEMBER_VOTER = 1,
+    MEMBER_OUTGOING = 2,
+    MEMBER_LEARNER = 4,
+    MEMBER_LEARNER_NEXT = 8,
+};
+
+struct member_row {
+    int64_t member;
+    int64_t cluster;
+    int64_t is_self;
+    int64_t role;
+};
+
+static uint32_t sum_member(const struct member_row *m)
 {
-    return sum_row(ROW_MEMBER, member, cluster);
+    const int64_t numbers[] = {m->member, m->cluster, m->is_self, m->role};
+    return sum_numbers(ROW_MEMBER, numbers, ARRAY_COUNT(numbers));
 }
 
-enum err tables_get_member(struct tables *t, uint64_t *cluster, uint64_t *member)
+static void count_in(struct totals *totals, uint64_t sum)
 {
+    totals->count++;
+    totals->sum += sum;
+}
+
+/* False: the sets have no room. */
+static bool take_member(struct tables_membership *out, const struct member_row *m)
+{
+    struct configuration_state *c = &out->configuration;
+    struct id_set *const sets[] = {&c->voters, &c->outgoing, &c->learners, &c->learners_next};
+    for (size_t i = 0; i < ARRAY_COUNT(sets); i++)
+        if ((m->role >> i & 1) != 0 && !id_set_add(sets[i], (uint64_t)m->member))
+            return false;
+    if (m->is_self == 1)
+        out->member_id = (uint64_t)m->member;
+    out->cluster_id = (uint64_t)m->cluster;
+    return true;
+}
+
+static enum err read_member(struct tables *t, sqlite3_stmt *s, struct totals *found,
+                            struct tables_membership *out)
+{
+    struct member_row m = {sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
+                           sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3)};
+    uint32_t sum = sum_member(&m);
+    if (sqlite3_column_int64(s, 4) != sum)
+        return fail_row(t, "membership", m.member, "its checksum does not match");
+    count_in(found, sum);
+    if (!take_member(out, &m))
+        return fail_row(t, "membership", m.member, "there are too many rows");
+    return OK;
+}
+
+enum err tables_get_membership(struct tables *t, const struct tables_state *state,
+                               struct tables_membership *out)
+{
+    struct tables_membership read = {.configuration.auto_leave = state->auto_leave};
+    struct totals found = {0};
     sqlite3_stmt *s = NULL;
     enum err error = statement_of(t, SQL_MEMBER_GET, &s);
     if (error != OK)
         return error;
-    int code = sqlite3_step(s);
-    if (code == SQLITE_ROW) {
-        int64_t m = sqlite3_column_int64(s, 0);
-        int64_t c = sqlite3_column_int64(s, 1);
-        if (sqlite3_column_int64(s, 2) != 1 || sqlite3_column_int64(s, 3) != sum_member(m, c))
-            error = fail_row(t, "membership", m, "its checksum does not match");
-        else if (sqlite3_step(s) != SQLITE_DONE)
-            error = fail_row(t, "membership", m, "there should be one row only");
-        else {
-            *member = (uint64_t)m;
-            *cluster = (uint64_t)c;
-        }
-    } else
-        error = code == SQLITE_DONE ? ERR_NOT_FOUND : fail_sqlite(t);
+    int code;
+    while (error == OK && (code = sqlite3_step(s)) != SQLITE_DONE)
+        error = code == SQLITE_ROW ? read_member(t, s, &found, &read) : fail_sqlite(t);
     (void)sqlite3_reset(s);
-    return error;
+    if (error != OK)
+        return error;
+    if (found.count != state->members.count || found.sum != state->members.sum)
+        return fail_row(t, "membership", 0, "there are other rows than were written");
+    if (found.count == 0)
+        return ERR_NOT_FOUND;
+    if (read.member_id == 0 || !configuration_is_valid(&read.configuration))
+        return fail_row(t, "membership", 0, "the configuration contradicts itself");
+    *out = read;
+    return OK;
 }
 
-enum err tables_put_member(struct tables *t, uint64_t cluster, uint64_t member)
+static int64_t role_of(const struct configuration_state *c, uint64_t id)
 {
+    const struct id_set *const sets[] = {&c->voters, &c->outgoing, &c->learners, &c->learners_next};
+    int64_t role = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(sets); i++)
+        if (id_set_has(sets[i], id))
+            role |= INT64_C(1) << i;
+    return role;
+}
+
+static enum err put_member(struct tables *t, struct totals *totals,
+                           const struct tables_membership *membership, uint64_t id)
+{
+    struct member_row m = {(int64_t)id, (int64_t)membership->cluster_id,
+                           id == membership->member_id, role_of(&membership->configuration, id)};
     sqlite3_stmt *s = NULL;
     enum err error = statement_of(t, SQL_MEMBER_PUT, &s);
     if (error != OK)
         return error;
-    sqlite3_bind_int64(s, 1, (int64_t)member);
-    sqlite3_bind_int64(s, 2, (int64_t)cluster);
-    sqlite3_bind_int64(s, 3, sum_member((int64_t)member, (int64_t)cluster));
-    return finish(t, s);
+    uint32_t sum = sum_member(&m);
+    sqlite3_bind_int64(s, 1, m.member);
+    sqlite3_bind_int64(s, 2, m.cluster);
+    sqlite3_bind_int64(s, 3, m.is_self);
+    sqlite3_bind_int64(s, 4, m.role);
+    sqlite3_bind_int64(s, 5, sum);
+    error = finish(t, s);
+    if (error == OK)
+        count_in(totals, sum);
+    return error;
+}
+
+enum err tables_put_membership(struct tables *t, struct tables_state *state,
+                               const struct tables_membership *membership)
+{
+    struct id_set members;
+    configuration_members(&membership->configuration, &members);
+    struct totals totals = {0};
+    enum err error = tables_run(t, SQL_MEMBER_CLEAR);
+    if (error == OK && !id_set_has(&members, membership->member_id))
+        error = put_member(t, &totals, membership, membership->member_id);
+    for (size_t i = 0; i < members.count && error == OK; i++)
+        error = put_member(t, &totals, membership, members.ids[i]);
+    if (error != OK)
+        return error;
+    state->members = totals;
+    state->auto_leave = membership->configuration.auto_leave;
+    return OK;
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */
@@ -530,12 +630,6 @@ enum err tables_read_log(struct tables *t, uint64_t first, uint64_t last, journa
 }
 
 /* --- rows of the state machine ---------------------------------------------------------------- */
-
-static void count_in(struct totals *totals, uint64_t sum)
-{
-    totals->count++;
-    totals->sum += sum;
-}
 
 /* Runs a DELETE ... RETURNING sum; a row that is not there is no failure. */
 static enum err drop(struct tables *t, struct totals *totals, sqlite3_stmt *s)

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/strbuf.h"
 #include "consensus/journal.h"
+#include "core/configuration.h"
 
 #include <sqlite3.h>
 
@@ -33,6 +34,9 @@ struct tables_state {
     uint64_t applied;
     uint64_t log_first;
     uint64_t log_last;
+    uint64_t log_before_term; /* of the entry before the first; 0: there never was one */
+    bool auto_leave;          /* the one word of the configuration that is of no member */
+    struct totals members;
     struct totals totals[JOURNAL_REVISIONS + 1]; /* meta's is unused: its values are here */
     int64_t meta[TABLES_META_COUNT];
     uint32_t meta_present; /* bit I: meta[I] has a value */
@@ -59,6 +63,7 @@ enum tables_statement {
     SQL_ALARM_DROP,
     SQL_MEMBER_PUT,
     SQL_MEMBER_GET,
+    SQL_MEMBER_CLEAR,
     SQL_VACUUM,
     SQL_FREE_PAGES,
     SQL_COUNT,
@@ -93,9 +98,18 @@ enum err tables_get_state(struct tables *t, struct tables_state *out) MUST_CHECK
 uint32_t tables_state_sum(const struct tables_state *state);
 enum err tables_put_state(struct tables *t, const struct tables_state *state) MUST_CHECK;
 
-/* The one member that we are. ERR_NOT_FOUND in a new journal. */
-enum err tables_get_member(struct tables *t, uint64_t *cluster, uint64_t *member) MUST_CHECK;
-enum err tables_put_member(struct tables *t, uint64_t cluster, uint64_t member) MUST_CHECK;
+/* Who we are, and the configuration as of STATE's applied index. */
+struct tables_membership {
+    uint64_t cluster_id;
+    uint64_t member_id;
+    struct configuration_state configuration; /* its auto_leave is STATE's */
+};
+/* Every row, verified and counted against STATE. ERR_NOT_FOUND in a new journal. */
+enum err tables_get_membership(struct tables *t, const struct tables_state *state,
+                               struct tables_membership *out) MUST_CHECK;
+/* Replaces all rows and counts them in STATE. */
+enum err tables_put_membership(struct tables *t, struct tables_state *state,
+                               const struct tables_membership *membership) MUST_CHECK;
 
 enum err tables_put_log(struct tables *t, const struct log_entry *entry) MUST_CHECK;
 /* Removes the log from index FROM on, or before BEFORE. */

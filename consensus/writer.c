@@ -212,7 +212,14 @@ static enum err write_entries(struct writer *w, struct tables_state *next,
     return e;
 }
 
-/* Never more than the tables have the effects of. */
+static enum err take_term(void *context, const struct log_entry *entry)
+{
+    *(uint64_t *)context = entry->term;
+    return OK;
+}
+
+/* Never more than the tables have the effects of. The term of the last one to go is kept: what
+ * follows it in the log is compared with it. */
 static enum err drop_entries(struct writer *w, struct tables_state *next, uint64_t before)
 {
     if (before > next->applied + 1)
@@ -221,8 +228,10 @@ static enum err drop_entries(struct writer *w, struct tables_state *next, uint64
         before = next->log_last + 1;
     if (before <= next->log_first)
         return OK;
+    enum err e =
+        tables_read_log(&w->tables, before - 1, before - 1, take_term, &next->log_before_term);
     next->log_first = before;
-    return tables_drop_log(&w->tables, before);
+    return e == OK ? tables_drop_log(&w->tables, before) : e;
 }
 
 static enum err write_all(struct writer *w, struct tables_state *next, const struct job *job)
@@ -236,6 +245,10 @@ static enum err write_all(struct writer *w, struct tables_state *next, const str
     }
     if (e == OK && job->effects != NULL)
         e = overlay_write(job->effects, &w->tables, next);
+    if (e == OK && job->effects != NULL && job->effects->has_configuration) {
+        struct tables_membership us = {w->cluster_id, w->member_id, job->effects->configuration};
+        e = tables_put_membership(&w->tables, next, &us);
+    }
     if (e == OK)
         e = drop_entries(w, next, truncate_before);
     next->transaction++;
@@ -267,22 +280,22 @@ static enum err transact(struct writer *w, const struct job *job)
     return e;
 }
 
-enum err writer_put_member(struct writer *w, uint64_t cluster, uint64_t member)
+enum err writer_put_membership(struct writer *w, const struct tables_membership *us)
 {
     struct tables *t = &w->tables;
     struct tables_state next = w->state;
     next.transaction++;
     enum err e = tables_run(t, SQL_BEGIN);
     if (e == OK)
-        e = tables_put_state(t, &next);
+        e = tables_put_membership(t, &next, us);
     if (e == OK)
-        e = tables_put_member(t, cluster, member);
+        e = tables_put_state(t, &next);
     if (e == OK)
         e = tables_run(t, SQL_COMMIT);
     if (e == OK) {
         w->state = next;
-        w->cluster_id = cluster;
-        w->member_id = member;
+        w->cluster_id = us->cluster_id;
+        w->member_id = us->member_id;
         return note_commit(w);
     }
     (void)sqlite3_exec(t->db, "ROLLBACK", NULL, NULL, NULL);

@@ -83,7 +83,7 @@ struct job *writer_take(struct writer *w, bool wait);
 void writer_failure(struct writer *w, char *out, size_t size);
 
 /* While the thread has no job: who we are, durable on return. */
-enum err writer_put_member(struct writer *w, uint64_t cluster, uint64_t member) MUST_CHECK;
+enum err writer_put_membership(struct writer *w, const struct tables_membership *us) MUST_CHECK;
 
 /* Copies the WAL into the database and starts a new one: at the open, before the thread runs, and
  * at the close, behind it. ERR_NO_SPACE at the open: with `has_old_wal` set, the thread does it

@@ -39,6 +39,7 @@ struct member {
     char *texts[4]; /* owned copies, cut at the commas */
     size_t text_count;
     uint64_t election_timeout_ms;
+    uint64_t heartbeat_interval_ms;
     uint64_t quota_size;
     uint64_t max_txn_ops;
     uint64_t max_request_size;
@@ -294,21 +295,21 @@ static enum err parse_number(const char *flag, const char *text, uint64_t min, u
 static enum err parse_times(struct member *m, struct strbuf *error)
 {
     const struct member_options *o = m->options;
-    uint64_t heartbeat = DEFAULT_HEARTBEAT_MS;
+    m->heartbeat_interval_ms = DEFAULT_HEARTBEAT_MS;
     m->election_timeout_ms = DEFAULT_ELECTION_MS;
     enum err e = OK;
     if (o->heartbeat_interval != NULL)
         e = parse_number("heartbeat-interval", o->heartbeat_interval, 1, MAX_ELECTION_MS,
-                         &heartbeat, error);
+                         &m->heartbeat_interval_ms, error);
     if (e == OK && o->election_timeout != NULL)
         e = parse_number("election-timeout", o->election_timeout, 1, MAX_ELECTION_MS,
                          &m->election_timeout_ms, error);
-    if (e == OK && 5 * heartbeat > m->election_timeout_ms) {
+    if (e == OK && 5 * m->heartbeat_interval_ms > m->election_timeout_ms) {
         strbuf_add_format(error,
                           "warrend: --election-timeout[%llums] should be at least as 5 times as "
                           "--heartbeat-interval[%llums]",
                           (unsigned long long)m->election_timeout_ms,
-                          (unsigned long long)heartbeat);
+                          (unsigned long long)m->heartbeat_interval_ms);
         e = ERR_INVALID;
     }
     return e;
@@ -542,6 +543,7 @@ enum err member_open(struct member **out, const struct member_options *options, 
         .compaction_retention_s = m->retention_s,
         .compaction_revisions = m->retention_revisions,
         .election_timeout_ms = m->election_timeout_ms,
+        .heartbeat_interval_ms = m->heartbeat_interval_ms,
         .must_exist = options->initial_cluster_state != NULL &&
                       strcmp(options->initial_cluster_state, "existing") == 0,
     };

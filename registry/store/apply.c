@@ -303,6 +303,14 @@ static void settled(void *context)
     store_space_measure(s);
 }
 
+static void on_role(void *context, bool is_leader, uint64_t leader UNUSED, uint64_t term)
+{
+    struct store *s = context;
+    s->term = term;
+    if (is_leader != s->is_leading)
+        store_lease_lead(s, is_leader);
+}
+
 struct node_machine store_machine(struct store *s)
 {
     return (struct node_machine){
@@ -311,6 +319,7 @@ struct node_machine store_machine(struct store *s)
         .apply = apply,
         .dropped = dropped,
         .settled = settled,
+        .on_role = on_role,
         .context = s,
     };
 }

@@ -112,6 +112,8 @@ void store_compaction_tick(uv_timer_t *timer)
 {
     struct store *s = timer->data;
     int64_t newest = state_revision(s->state);
+    if (!s->is_leading)
+        return; /* the leader does it for all */
     if (s->compaction_revisions > 0) {
         compact(s, newest - s->compaction_revisions);
         return;

@@ -143,6 +143,7 @@ struct store {
     unsigned open_handles;       /* closed at the end, before the memory goes */
     struct purge purge;
     bool is_background_on;
+    bool is_leading; /* leases are watched over here, and history is compacted */
     bool is_closing;
 
     struct compaction_mark marks[STORE_COMPACTION_MARKS];
@@ -218,6 +219,9 @@ enum err store_lease_init(struct store *s) MUST_CHECK;
 void store_lease_granted(struct store *s, int64_t id, int64_t ttl_s);
 void store_lease_gone(struct store *s, int64_t id);
 void store_lease_arm(struct store *s);
+/* Whether the node leads. Who begins to does not know what keepalives the last leader had: every
+ * lease gets its full TTL. */
+void store_lease_lead(struct store *s, bool is_leading);
 void store_lease_submit(struct store *s, const struct store_request *request, store_done_fn *done,
                         void *context);
 /* An expiry's proposal did not happen. */

@@ -95,11 +95,20 @@ void store_lease_arm(struct store *s)
     if (s->is_closing)
         return;
     answer_gone(s);
-    uint64_t wait = lessor_next_ms(s->lessor, now_ms(s));
+    uint64_t wait = s->is_leading ? lessor_next_ms(s->lessor, now_ms(s)) : UINT64_MAX;
     if (wait == UINT64_MAX)
         uv_timer_stop(&s->lease_timer);
     else
         uv_timer_start(&s->lease_timer, on_lease_timer, wait, 0);
+}
+
+void store_lease_lead(struct store *s, bool is_leading)
+{
+    s->is_leading = is_leading;
+    uv_update_time(s->loop);
+    if (is_leading)
+        lessor_promote(s->lessor, now_ms(s), s->election_timeout_ms);
+    store_lease_arm(s);
 }
 
 enum err store_lease_init(struct store *s)
@@ -249,10 +258,18 @@ static void list_leases(struct store *s, store_done_fn *done, void *context)
     free(ids);
 }
 
+/* Deadlines are the leader's. Handing these on to it is not there yet. */
+static bool is_for_leader(enum store_request_type type)
+{
+    return type == STORE_LEASE_KEEPALIVE || type == STORE_LEASE_TIME_TO_LIVE;
+}
+
 void store_lease_submit(struct store *s, const struct store_request *request, store_done_fn *done,
                         void *context)
 {
-    if (request->type == STORE_LEASE_GRANT) {
+    if (!s->is_leading && is_for_leader(request->type))
+        store_answer_verdict(s, done, context, VERDICT_NO_LEADER);
+    else if (request->type == STORE_LEASE_GRANT) {
         grant(s, request, done, context);
     } else if (request->type == STORE_LEASE_REVOKE) {
         struct state_command command = {.type = STATE_LEASE_REVOKE};

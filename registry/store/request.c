@@ -94,7 +94,9 @@ static void range_allowed(void *context, enum err outcome)
         range_now(w->store, &w->request, w->part, w->done, w->context);
     else
         store_answer_verdict(w->store, w->done, w->context,
-                             outcome == ERR_REFUSED ? VERDICT_NO_LEADER : VERDICT_STOPPED);
+                             w->store->is_closing     ? VERDICT_STOPPED
+                             : outcome == ERR_REFUSED ? VERDICT_NO_LEADER
+                                                      : VERDICT_TOO_MANY_REQUESTS);
     free(w);
 }
 

@@ -227,7 +227,16 @@ static enum err create_parts(struct store *s, const struct store_config *config,
         e = journal_open(&s->journal, &journal, error);
     if (e == OK)
         e = identify(s, config, error);
-    struct node_config node = {.loop = s->loop, .journal = s->journal, .machine = store_machine(s)};
+    uint64_t heartbeat_ms = config->heartbeat_interval_ms > 0 ? config->heartbeat_interval_ms
+                            : s->election_timeout_ms >= 10    ? s->election_timeout_ms / 10
+                                                              : 1;
+    struct node_config node = {
+        .loop = s->loop,
+        .journal = s->journal,
+        .machine = store_machine(s),
+        .election_timeout_ms = (unsigned)s->election_timeout_ms,
+        .heartbeat_interval_ms = (unsigned)heartbeat_ms,
+    };
     if (e == OK)
         e = node_create(&s->node, &node, error);
     return e;
@@ -244,10 +253,7 @@ static void start(struct store *s)
     if (journal_health(s->journal) != JOURNAL_OK)
         on_health(s, journal_health(s->journal)); /* it was so already when we began to listen */
     store_note_health(s);
-    uv_update_time(s->loop);
-    /* A new leader does not know what keepalives the old one had. */
-    lessor_promote(s->lessor, uv_now(s->loop), s->election_timeout_ms);
-    store_lease_arm(s);
+    store_lease_lead(s, status.leader == status.member_id);
     uv_timer_start(&s->space_timer, store_space_tick, SIZE_CHECK_MS, SIZE_CHECK_MS);
     if (s->compaction_retention_s > 0 || s->compaction_revisions > 0) {
         uint64_t interval = store_compaction_interval_ms(s);

@@ -41,7 +41,8 @@ static void fill(struct tables *t)
 {
     static const uint8_t value[300] = {7};
     struct tables_state s = {.log_first = 1, .hard = {1, 2, 3}, .meta = {9}, .meta_present = 1};
-    must(tables_run(t, SQL_BEGIN) == OK && tables_put_member(t, 1, 2) == OK);
+    struct tables_membership us = {1, 2, {.voters = {.count = 2, .ids = {2, 3}}}};
+    must(tables_run(t, SQL_BEGIN) == OK && tables_put_membership(t, &s, &us) == OK);
     for (int64_t i = 1; i <= ROWS; i++) {
         size_t used = (size_t)i * 7;
         struct log_entry entry = {(uint64_t)i, 1, 1, bytes_of(value, used)};
@@ -97,20 +98,22 @@ static void read_database(const uint8_t *data, size_t size, bool is_flipped)
     must(sqlite3_deserialize(t.db, "main", copy, (sqlite3_int64)size, (sqlite3_int64)size,
                              SQLITE_DESERIALIZE_FREEONCLOSE) == SQLITE_OK);
     struct tables_state s;
-    uint64_t rows = 0, entries = 0, cluster, member;
+    struct tables_membership us;
+    uint64_t rows = 0, entries = 0;
     enum err e = tables_check_schema(&t);
     if (e == OK)
         e = tables_check_pages(&t);
     if (e == OK)
         e = tables_get_state(&t, &s);
     if (e == OK)
-        e = tables_get_member(&t, &cluster, &member);
+        e = tables_get_membership(&t, &s, &us);
     if (e == OK)
         e = tables_read_all(&t, &s, count_row, &rows);
     if (e == OK && is_flipped)
         e = tables_read_log(&t, s.log_first, s.log_last, count_entry, &entries);
     if (e == OK && is_flipped)
-        must(entries == ROWS && rows == 2 * ROWS + 1 && cluster == 1 && member == 2);
+        must(entries == ROWS && rows == 2 * ROWS + 1 && us.cluster_id == 1 && us.member_id == 2 &&
+             us.configuration.voters.count == 2);
     tables_close(&t);
 }
 

@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "core/configuration.h"
 #include "core/hard_state.h"
 
 #include <stdbool.h>
@@ -123,9 +124,17 @@ struct journal_start {
     uint64_t first_index;   /* of the log; last_index + 1 when it is empty */
     uint64_t last_index;
     uint64_t last_term;
+    uint64_t before_term; /* of the entry before first_index; 0: there never was one */
+    struct configuration_state configuration; /* as of applied_index */
 };
 void journal_start(const struct journal *j, struct journal_start *out);
-/* Gives a new journal its identity, durable on return. ERR_EXISTS if it has another. */
+/* Gives a new journal its identity and the configuration that its log begins with, the same on
+ * every member that the cluster begins with; without any member in it for one that joins later.
+ * Durable on return. ERR_EXISTS if it has another identity. */
+enum err journal_bootstrap(struct journal *j, uint64_t cluster_id, uint64_t member_id,
+                           const struct configuration_state *configuration,
+                           struct strbuf *error) MUST_CHECK;
+/* The same for the one voter of a cluster of its own. */
 enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t member_id,
                               struct strbuf *error) MUST_CHECK;
 
@@ -158,6 +167,10 @@ typedef void journal_done_fn(void *context, enum err outcome);
 enum err journal_submit(struct journal *j, const struct journal_write *write, journal_done_fn *done,
                         void *context) MUST_CHECK;
 
+/* What was submitted goes to the disk now, if that is free, and not only once the loop has handled
+ * all it is at: for a caller that gathers by itself. */
+void journal_dispatch(struct journal *j);
+
 /* --- effects and history ---------------------------------------------------------------------- */
 
 /* Stages the effects of the entry at APPLIED_INDEX (copied), to be carried by the next transaction.
@@ -165,6 +178,9 @@ enum err journal_submit(struct journal *j, const struct journal_write *write, jo
  * its table has no place for (enum journal_table). */
 enum err journal_stage(struct journal *j, uint64_t applied_index,
                        const struct journal_effect *effects, size_t count) MUST_CHECK;
+/* Stages the configuration that is in force from APPLIED_INDEX on, as an effect of that entry. */
+enum err journal_stage_configuration(struct journal *j, uint64_t applied_index,
+                                     const struct configuration_state *configuration) MUST_CHECK;
 /* False while the overlay is at its bound: no new entry should be applied until DONE of a flush. */
 bool journal_has_room(const struct journal *j);
 /* Removals of revisions that are staged and in no transaction yet. Who has many of them stages the

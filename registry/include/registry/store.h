@@ -33,6 +33,7 @@ struct store_config {
     int64_t compaction_retention_s; /* history kept; 0: for ever. By default 24 hours */
     int64_t compaction_revisions;   /* instead, the number of revisions kept; 0: by time */
     uint64_t election_timeout_ms;   /* the minimum lease TTL follows from it; 0: 1000 */
+    uint64_t heartbeat_interval_ms; /* at most half of it; 0: a tenth */
     bool must_exist;        /* --initial-cluster-state existing: an empty folder is an error */
     const char *vfs;        /* for the fault tests */
     size_t max_answer_size; /* memory of one answer, for tests, too; 0: 1 GiB */

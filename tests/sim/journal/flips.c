@@ -73,14 +73,14 @@ static enum err digest_tables(struct tables *t, const struct folder *f,
                               struct strbuf *error)
 {
     struct tables_state s = {0};
-    uint64_t ids[2] = {0};
+    struct tables_membership us = {0};
     enum err e = database_verify(t, f, look, &s, error);
     if (e != OK)
         return e;
-    e = tables_get_member(t, &ids[0], &ids[1]);
-    *digest = crc32c(0, ids, sizeof(ids));
-    const uint64_t numbers[] = {s.hard.term, s.hard.vote, s.hard.commit,
-                                s.applied,   s.log_first, s.log_last};
+    e = tables_get_membership(t, &s, &us);
+    *digest = crc32c(0, &us, sizeof(us));
+    const uint64_t numbers[] = {s.hard.term, s.hard.vote, s.hard.commit,    s.applied,
+                                s.log_first, s.log_last,  s.log_before_term};
     *digest = crc32c(*digest, numbers, sizeof(numbers));
     if (e == OK)
         e = tables_read_all(t, &s, workload_digest, digest);

@@ -29,7 +29,7 @@ static struct bytes content(uint64_t index, size_t size, uint8_t salt)
     return bytes_of(bytes, size);
 }
 
-static size_t entry_size(uint64_t index, size_t growth)
+static size_t size_of_entry(uint64_t index, size_t growth)
 {
     return (index % 19 == 0 ? 9000 : 8 + index * 37 % 300) + growth;
 }
@@ -74,8 +74,27 @@ static void stage(struct fixture *f, uint64_t index, struct journal_effect e)
     assert_int_equal(journal_stage(f->journal, index, &e, 1), OK);
 }
 
+/* In force behind INDEX; none staged yet: false. */
+static bool configuration_of(uint64_t index, struct configuration_state *out)
+{
+    uint64_t change = index / 5;
+    if (change == 0)
+        return false;
+    *out = (struct configuration_state){
+        .voters = {.count = 2, .ids = {1, 2 + change % 3}},
+        .learners = {.count = change % 2, .ids = {9}},
+    };
+    if (change % 4 == 0)
+        out->outgoing = (struct id_set){.count = 1, .ids = {8}};
+    out->auto_leave = change % 8 == 0;
+    return true;
+}
+
 static void stage_one(struct fixture *f, uint64_t index, size_t growth)
 {
+    struct configuration_state c;
+    if (index % 5 == 0 && configuration_of(index, &c))
+        assert_int_equal(journal_stage_configuration(f->journal, index, &c), OK);
     int64_t i = (int64_t)index;
     stage(f, index, row_of(JOURNAL_META, 1, 0, i, false));
     for (int64_t sub = 0; sub < 2; sub++)
@@ -118,7 +137,7 @@ void workload_run(struct fixture *f, uint64_t first, uint64_t last, size_t growt
     struct log_entry *entries = calloc(count, sizeof(*entries));
     uint8_t *data = NULL;
     for (size_t i = 0; i < count; i++) {
-        size_t size = entry_size(first + i, growth);
+        size_t size = size_of_entry(first + i, growth);
         data = malloc(size);
         assert_non_null(data);
         memcpy(data, content(first + i, size, 99).data, size);
@@ -216,7 +235,7 @@ static enum err check_entry(void *context, const struct log_entry *e)
 {
     struct log_check *c = context;
     assert_int_equal(e->index, c->next++);
-    assert_true(bytes_equal(e->data, content(e->index, entry_size(e->index, c->growth), 99)));
+    assert_true(bytes_equal(e->data, content(e->index, size_of_entry(e->index, c->growth), 99)));
     return OK;
 }
 
@@ -227,6 +246,10 @@ void workload_verify(struct fixture *f, uint64_t at_least, uint64_t at_most, siz
     assert_in_range(start.last_index, at_least, at_most);
     assert_true(start.applied_index <= start.last_index);
     assert_true(start.first_index <= start.applied_index + 1);
+    struct configuration_state wanted;
+    if (configuration_of(start.applied_index, &wanted))
+        assert_true(configuration_equal(&start.configuration, &wanted));
+    assert_int_equal(start.before_term, start.first_index > 1);
     struct log_check c = {.next = start.first_index, .growth = growth};
     assert_int_equal(
         journal_read_log(f->journal, start.first_index, start.last_index, check_entry, &c), OK);

@@ -23,6 +23,7 @@ struct machine {
     int64_t wanted; /* `reached` once so many are applied */
     bool reached;
     uint64_t last_term;
+    bool leads;
 };
 
 static enum err load(void *context, const struct journal_effect *row)
@@ -67,6 +68,14 @@ static void settled(void *context)
     m->settled_count++;
 }
 
+static void on_role(void *context, bool is_leader, uint64_t leader, uint64_t term)
+{
+    struct machine *m = context;
+    m->leads = is_leader;
+    assert_true(term > m->last_term);
+    assert_int_equal(leader, 2);
+}
+
 struct world {
     struct fixture f;
     struct machine m;
@@ -96,6 +105,7 @@ static void start(struct world *w)
                     .apply = apply,
                     .dropped = dropped,
                     .settled = settled,
+                    .on_role = on_role,
                     .context = &w->m},
     };
     assert_int_equal(node_create(&w->m.node, &config, &w->f.error), OK);
@@ -119,6 +129,13 @@ static int tear_down(void **state)
 static void propose(struct world *w, int64_t number)
 {
     assert_int_equal(node_propose(w->m.node, bytes_of(&number, sizeof(number)), w), OK);
+}
+
+/* Until it is elected, and what is proposed goes to the disk in the same turn. */
+static void start_and_lead(struct world *w)
+{
+    start(w);
+    fixture_run_until(&w->f, &w->m.leads);
 }
 
 static void a_proposal_is_applied_under_its_tag(void **state)
@@ -162,9 +179,10 @@ static void the_state_is_the_same_after_a_restart(void **state)
 static void what_is_not_applied_is_dropped_as_unknown_and_yet_may_be_durable(void **state)
 {
     struct world *w = *state;
-    start(w);
+    start_and_lead(w);
     for (int64_t i = 1; i <= 10; i++)
         propose(w, i);
+    (void)uv_run(&w->f.loop, UV_RUN_NOWAIT); /* a turn: on their way to the disk */
     stop(w);
     assert_int_equal(w->m.dropped_count, 10);
     assert_int_equal(w->m.dropped_why, ERR_CLOSED);
@@ -177,9 +195,10 @@ static void what_is_not_applied_is_dropped_as_unknown_and_yet_may_be_durable(voi
 static void effects_of_a_replay_are_staged(void **state)
 {
     struct world *w = *state;
-    start(w);
+    start_and_lead(w);
     for (int64_t i = 1; i <= 10; i++)
         propose(w, i);
+    (void)uv_run(&w->f.loop, UV_RUN_NOWAIT); /* a turn: on their way to the disk */
     stop(w);
     start(w);
     assert_int_equal(w->m.applied_count, 10);
