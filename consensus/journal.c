@@ -297,29 +297,37 @@ static bool is_contiguous(const struct journal *j, const struct journal_write *w
     return true;
 }
 
-enum err journal_submit(struct journal *j, const struct journal_write *write, journal_done_fn *done,
-                        void *context)
+static struct queued_write *queued_of(const struct journal_write *write)
 {
-    if (j->is_dead || j->is_closing)
-        return ERR_IO;
-    assert(is_contiguous(j, write));
     size_t size = write->entry_count * sizeof(write->entries[0]);
     struct queued_write *q = malloc(sizeof(*q) + size);
     if (q == NULL)
-        return ERR_NO_MEMORY;
+        return NULL;
     *q = (struct queued_write){
-        .done = done,
-        .context = context,
         .has_hard_state = write->hard_state != NULL,
         .truncate_before = write->truncate_before,
         .entry_count = write->entry_count,
     };
     if (write->hard_state != NULL)
         q->hard_state = *write->hard_state;
-    if (size > 0) {
+    if (size > 0)
         memcpy(q->entries, write->entries, size);
+    return q;
+}
+
+enum err journal_submit(struct journal *j, const struct journal_write *write, journal_done_fn *done,
+                        void *context)
+{
+    if (j->is_dead || j->is_closing)
+        return ERR_IO;
+    assert(is_contiguous(j, write));
+    struct queued_write *q = queued_of(write);
+    if (q == NULL)
+        return ERR_NO_MEMORY;
+    q->done = done;
+    q->context = context;
+    if (q->entry_count > 0)
         j->last_index = q->entries[q->entry_count - 1].index;
-    }
     *j->queue_end = q;
     j->queue_end = &q->next;
     dispatch_soon(j);
@@ -707,36 +715,51 @@ enum err journal_open(struct journal **out, const struct journal_config *config,
     return OK;
 }
 
-enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t member_id,
-                              struct strbuf *error)
+/* The writer has no job yet: its thread waits and leaves the connection to us. */
+static enum err put_identity(struct journal *j, const struct tables_membership *us,
+                             const struct journal_write *first, struct strbuf *error)
 {
-    struct configuration_state alone = {.voters = {.count = 1, .ids = {member_id}}};
-    return journal_bootstrap(j, cluster_id, member_id, &alone, error);
+    assert(!j->is_running && is_contiguous(j, first));
+    struct queued_write *q = queued_of(first);
+    if (q == NULL)
+        return ERR_NO_MEMORY;
+    enum err e = writer_put_identity(&j->writer, us, q);
+    free(q);
+    if (e != OK)
+        database_explain(&j->writer.tables, &j->folder, e, error);
+    return e;
 }
 
 enum err journal_bootstrap(struct journal *j, uint64_t cluster_id, uint64_t member_id,
-                           const struct configuration_state *configuration, struct strbuf *error)
+                           const struct journal_write *first, struct strbuf *error)
 {
-    if (!j->start.is_new) {
-        if (j->start.cluster_id == cluster_id && j->start.member_id == member_id)
+    struct journal_start *start = &j->start;
+    if (!start->is_new) {
+        if (start->cluster_id == cluster_id && start->member_id == member_id)
             return OK;
         strbuf_add_format(error, "%s: belongs to another member or cluster\n", j->folder.database);
         return ERR_EXISTS;
     }
-    /* The writer has no job yet: its thread waits and leaves the connection to us. */
-    assert(!j->is_running);
-    struct tables *t = &j->writer.tables;
-    struct tables_membership us = {cluster_id, member_id, *configuration};
-    enum err e = writer_put_membership(&j->writer, &us);
-    if (e != OK) {
-        database_explain(t, &j->folder, e, error);
+    struct tables_membership us = {.cluster_id = cluster_id, .member_id = member_id};
+    enum err e = put_identity(j, &us, first, error);
+    if (e != OK)
         return e;
+    start->is_new = false;
+    start->cluster_id = cluster_id;
+    start->member_id = member_id;
+    if (first->hard_state != NULL)
+        start->hard_state = *first->hard_state;
+    if (first->entry_count > 0) {
+        start->last_index = j->last_index = first->entries[first->entry_count - 1].index;
+        start->last_term = first->entries[first->entry_count - 1].term;
     }
-    j->start.is_new = false;
-    j->start.cluster_id = cluster_id;
-    j->start.member_id = member_id;
-    j->start.configuration = *configuration;
     return OK;
+}
+
+enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t member_id,
+                              struct strbuf *error)
+{
+    return journal_bootstrap(j, cluster_id, member_id, &(struct journal_write){0}, error);
 }
 
 enum err journal_load(struct journal *j, journal_each_fn *each, void *context, struct strbuf *error)

@@ -8,7 +8,8 @@
  *     | for a snapshot's: index u64, term u64, auto leave u8,
  *                         4 sets (voters, outgoing, learners, learners next): count u8, ids u64
  *
- * Integers are big-endian. There is one encoding of a message. Only types that may cross the
+ * The term of a proposal that is handed on is the one in which its receiver leads. Integers are
+ * big-endian. There is one encoding of a message. Only types that may cross the
  * network have one. Bytes are hostile: no count sizes an allocation before as many bytes are seen;
  * what the fields say is for the core to judge. */
 #ifndef WARREN_CONSENSUS_MESSAGE_CODEC_H

@@ -280,7 +280,8 @@ static enum err transact(struct writer *w, const struct job *job)
     return e;
 }
 
-enum err writer_put_membership(struct writer *w, const struct tables_membership *us)
+enum err writer_put_identity(struct writer *w, const struct tables_membership *us,
+                             const struct queued_write *first)
 {
     struct tables *t = &w->tables;
     struct tables_state next = w->state;
@@ -288,6 +289,8 @@ enum err writer_put_membership(struct writer *w, const struct tables_membership 
     enum err e = tables_run(t, SQL_BEGIN);
     if (e == OK)
         e = tables_put_membership(t, &next, us);
+    if (e == OK)
+        e = write_entries(w, &next, first);
     if (e == OK)
         e = tables_put_state(t, &next);
     if (e == OK)

@@ -82,8 +82,9 @@ struct job *writer_take(struct writer *w, bool wait);
 /* A copy of the line that says what went wrong. */
 void writer_failure(struct writer *w, char *out, size_t size);
 
-/* While the thread has no job: who we are, durable on return. */
-enum err writer_put_membership(struct writer *w, const struct tables_membership *us) MUST_CHECK;
+/* While the thread has no job: who we are and what the log begins with, durable on return. */
+enum err writer_put_identity(struct writer *w, const struct tables_membership *us,
+                             const struct queued_write *first) MUST_CHECK;
 
 /* Copies the WAL into the database and starts a new one: at the open, before the thread runs, and
  * at the close, behind it. ERR_NO_SPACE at the open: with `has_old_wal` set, the thread does it

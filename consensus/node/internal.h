@@ -1,5 +1,6 @@
 /* The node's parts, private to this folder.
  *
+ *   bootstrap.c   what the log begins with
  *   node.c        life, the turn of the loop, roles, halting, status
  *   storage.c     what the core reads: the log's end in memory, the journal behind it
  *   store.c       MESSAGE_STORE to the journal, and its responses once it is durable
@@ -8,6 +9,7 @@
  *   read.c        linearizable reads
  *   membership.c  changes of the configuration, handing leadership over
  *   network.c     messages of other members
+ *   handed_on.c   proposals that followers hand on: each is taken once
  *   tick.c        time */
 #ifndef WARREN_CONSENSUS_NODE_INTERNAL_H
 #define WARREN_CONSENSUS_NODE_INTERNAL_H
@@ -19,6 +21,8 @@
 enum {
     NODE_BUCKETS = 4096,       /* of waiting proposals by number */
     NODE_MAX_READ_BATCHES = 8, /* asked and not confirmed */
+    NODE_HEARD_NUMBERS = 4096, /* within which messages may overtake each other */
+    NODE_HEARD_RUNS = 128,     /* runs of members whose proposals are told apart */
     ENVELOPE_SIZE = 17,        /* version, origin, number: in front of each command */
     ENVELOPE_VERSION = 1,
 };
@@ -52,6 +56,15 @@ struct tail {
     size_t count;
     uint64_t first; /* the index behind the last one where it is empty */
     size_t size;    /* bytes of payloads, and of the entries themselves */
+};
+
+/* The numbers of proposals that one member handed on to us as its leader, in this term: the highest
+ * and, as bits, which of those just below it came. */
+struct heard {
+    uint64_t origin; /* 0: free */
+    uint64_t highest;
+    uint64_t last_use;
+    uint64_t bits[NODE_HEARD_NUMBERS / 64];
 };
 
 struct store_work {
@@ -124,7 +137,6 @@ struct node {
     struct configuration_state configuration; /* as of `applied` */
     uint64_t applied;
     uint64_t applied_term;
-    uint64_t replay_limit; /* of node_create */
     bool is_applying;
     bool waits_for_room;
     bool is_unsettled;
@@ -143,7 +155,6 @@ struct node {
     struct waiting_read **reads_end;
     struct read_batch *batches;
     size_t read_count;
-    bool is_born_alone; /* the only voter in this whole run: nobody else acknowledged anything */
 
     /* membership.c */
     uint64_t full_since_ms; /* 0: the disk is not full, or we do not lead */
@@ -151,6 +162,9 @@ struct node {
 
     /* network.c */
     struct strbuf message;
+    struct heard *heard; /* NODE_HEARD_RUNS, once somebody handed something on */
+    uint64_t heard_term;
+    uint64_t heard_count;
     uint64_t snapshot_line_ms; /* when it was logged last; 0: never */
 
     uv_prepare_t before_poll;
@@ -250,6 +264,11 @@ void node_refuse_reads(struct node *n);
 enum err node_apply_change(struct node *n, const struct entry *e) MUST_CHECK;
 void node_change_refused(struct node *n, const struct entry *e);
 void node_watch_disk(struct node *n, uint64_t now_ms);
+
+/* handed_on.c */
+/* Takes those of M's proposals that were not heard before into OUT, as references. False: without
+ * memory, or none. */
+bool node_hear(struct node *n, const struct raft_message *m, uint64_t term, struct entry_list *out);
 
 /* network.c */
 void node_send(struct node *n, const struct raft_message *m);

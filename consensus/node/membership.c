@@ -94,15 +94,14 @@ enum err node_apply_change(struct node *n, const struct entry *e)
         error = journal_stage_configuration(n->journal, e->index, &n->configuration);
     if (error != OK)
         return error;
-    if (!node_is_alone(n))
-        n->is_born_alone = false;
     void *tag = NULL;
     if (node_envelope_read(&envelope, c.context)) {
         c.context = envelope.content;
         if (envelope.origin == n->member_id)
             tag = node_pending_take(n, envelope.number);
     }
-    node_arm_ticks(n);
+    if (n->core != NULL)
+        node_arm_ticks(n);
     if (n->machine.changed == NULL)
         return OK;
     return n->machine.changed(n->machine.context, e->index, &c, verdict, &n->configuration, tag);

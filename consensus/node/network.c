@@ -7,12 +7,25 @@ enum {
     KEPT_MESSAGE_SIZE = 64 << 10, /* memory of the encoding that is kept */
 };
 
+/* A proposal that is handed on says in which term its receiver leads: the core wants none there,
+ * and gets none. */
+static void encode(struct node *n, const struct raft_message *m)
+{
+    struct raft_message copy = *m; /* borrows */
+    struct raft_status status;
+    if (m->type == MESSAGE_PROPOSAL) {
+        raft_status(n->core, &status);
+        copy.term = status.term;
+    }
+    message_encode(&n->message, &copy);
+}
+
 void node_send(struct node *n, const struct raft_message *m)
 {
     if (n->link.send == NULL || node_is_over(n))
         return;
     strbuf_clear(&n->message);
-    message_encode(&n->message, m);
+    encode(n, m);
     enum err error = n->message.failed ? ERR_NO_MEMORY
                                        : n->link.send(n->link.context, m->to, NODE_MESSAGE_RAFT,
                                                       bytes_of(n->message.data, n->message.size));
@@ -28,26 +41,41 @@ void node_unreachable(struct node *n, uint64_t id)
         (void)node_core_failed(n, raft_report_unreachable(n->core, id));
 }
 
-/* Those three keep who sent them first (core/message.h). */
+/* Those keep who sent them first (core/message.h). */
 static bool is_handed_on(enum message_type type)
 {
-    return type == MESSAGE_PROPOSAL || type == MESSAGE_READ_INDEX || type == MESSAGE_TRANSFER;
+    return type == MESSAGE_READ_INDEX || type == MESSAGE_TRANSFER;
 }
 
-/* What comes to be applied must be readable to every member. */
-static bool are_envelopes_whole(const struct raft_message *m)
+/* What comes to be applied must be readable to every member, and a proposal be its sender's. */
+static bool are_entries_sane(const struct raft_message *m)
 {
-    struct envelope ignored;
-    if (m->type != MESSAGE_PROPOSAL && m->type != MESSAGE_APPEND)
+    struct envelope envelope;
+    bool is_proposal = m->type == MESSAGE_PROPOSAL;
+    if (!is_proposal && m->type != MESSAGE_APPEND)
         return true;
     for (size_t i = 0; i < m->entries.count; i++) {
         const struct entry *e = &m->entries.items[i];
-        bool is_empty = e->payload == NULL && m->type == MESSAGE_APPEND;
-        if (e->type == ENTRY_NORMAL && !is_empty &&
-            !node_envelope_read(&ignored, payload_bytes(e->payload)))
+        if (!is_proposal && (e->type != ENTRY_NORMAL || e->payload == NULL))
+            continue;
+        if (e->type != ENTRY_NORMAL || !node_envelope_read(&envelope, payload_bytes(e->payload)) ||
+            (is_proposal && envelope.origin != m->from))
             return false;
     }
     return true;
+}
+
+/* Not handed on a second time: who is no leader any more leaves it to its proposer's patience. */
+static enum err take_proposals(struct node *n, const struct raft_message *m)
+{
+    struct raft_status status;
+    struct raft_message fresh = {.type = MESSAGE_PROPOSAL, .to = m->to, .from = m->from};
+    raft_status(n->core, &status);
+    if (status.role != RAFT_LEADER || status.term != m->term)
+        return OK;
+    enum err error = node_hear(n, m, status.term, &fresh.entries) ? raft_step(n->core, &fresh) : OK;
+    entry_list_fini(&fresh.entries);
+    return error;
 }
 
 void node_tell_no_snapshot(struct node *n)
@@ -66,13 +94,13 @@ static enum err step(struct node *n, uint64_t from, const struct raft_message *m
 {
     if (from == RAFT_NONE || from == n->member_id || m->to != n->member_id ||
         (m->from != from && !is_handed_on(m->type)) || m->from >= RAFT_APPLY_THREAD ||
-        !are_envelopes_whole(m))
+        !are_entries_sane(m))
         return ERR_MALFORMED;
     if (m->type == MESSAGE_SNAPSHOT) {
         node_tell_no_snapshot(n);
         return ERR_UNSUPPORTED;
     }
-    enum err error = raft_step(n->core, m);
+    enum err error = m->type == MESSAGE_PROPOSAL ? take_proposals(n, m) : raft_step(n->core, m);
     node_wake(n);
     if (node_core_failed(n, error))
         return OK;

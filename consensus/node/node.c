@@ -12,6 +12,7 @@ static void free_node(struct node *n)
     raft_destroy(n->core);
     node_storage_fini(n);
     strbuf_fini(&n->message);
+    free(n->heard);
     free(n);
 }
 
@@ -158,28 +159,32 @@ static enum err load_row(void *context, const struct journal_effect *row)
     return n->machine.load(n->machine.context, row);
 }
 
-/* A single voter's log is committed where it is durable; of any other, what the hard state says. A
- * change that ends the first ends its rule. */
+/* A single voter's log is committed where it is durable; any other's, as far as the hard state
+ * says. */
+static uint64_t replay_limit(const struct node *n, uint64_t applied)
+{
+    if (node_is_alone(n))
+        return n->log_last;
+    return n->hard.commit > applied ? n->hard.commit : applied;
+}
+
 static enum err replay_row(void *context, const struct log_entry *row)
 {
     struct node *n = context;
     struct entry e;
-    if (row->index > n->replay_limit)
+    if (row->index > replay_limit(n, n->applied))
         return ERR_LIMIT;
     enum err error = node_entry_of_row(&e, row);
     if (error != OK)
         return error;
     error = node_apply_entry(n, &e);
     payload_release(e.payload);
-    if (!node_is_alone(n) && n->replay_limit > n->hard.commit)
-        n->replay_limit = row->index > n->hard.commit ? row->index : n->hard.commit;
     return error;
 }
 
 static enum err replay(struct node *n, struct strbuf *error)
 {
-    n->replay_limit = node_is_alone(n) ? n->log_last : n->hard.commit;
-    enum err e = journal_read_log(n->journal, n->applied + 1, n->replay_limit, replay_row, n);
+    enum err e = journal_read_log(n->journal, n->applied + 1, n->log_last, replay_row, n);
     if (e == OK || e == ERR_LIMIT)
         return OK;
     strbuf_add_format(error, "the log cannot be applied behind entry %llu: %s\n",
@@ -258,7 +263,6 @@ static void take_start(struct node *n)
     n->cluster_id = start.cluster_id;
     n->member_id = start.member_id;
     n->configuration = start.configuration;
-    n->is_born_alone = node_is_alone(n);
     n->hard = start.hard_state;
     if (n->hard.term < start.last_term)
         n->hard = (struct hard_state){.term = start.last_term, .commit = n->hard.commit};
@@ -302,6 +306,10 @@ static enum err start(struct node *n, struct strbuf *error)
     (void)uv_check_start(&n->after_poll, on_after_poll);
     node_arm_ticks(n);
     node_wake(n);
+    /* A single voter is on its way to its new term at once; what the replay made is settled later.
+     */
+    if (node_is_alone(n))
+        run_turn(n);
     return OK;
 }
 

@@ -148,12 +148,20 @@ enum err node_may_propose(struct node *n, size_t size)
     return OK;
 }
 
+/* Also one that we heard of in this turn. */
+static bool has_leader(const struct node *n)
+{
+    struct raft_status status;
+    raft_status(n->core, &status);
+    return status.leader != RAFT_NONE;
+}
+
 static enum err propose(struct node *n, struct bytes command, void *tag)
 {
     enum err error = node_may_propose(n, command.size);
     if (error != OK)
         return error;
-    if (n->leader == RAFT_NONE && !node_is_alone(n))
+    if (n->leader == RAFT_NONE && !node_is_alone(n) && !has_leader(n))
         return ERR_REFUSED;
     struct pending *p = node_pending_create(n, tag, command.size);
     if (p == NULL)

@@ -7,10 +7,15 @@
 #include <stdlib.h>
 
 /* Nobody else can have acknowledged a write that is not applied here: we are the only voter, and
- * have been since the start, or we lead and all of the terms before ours is applied. */
+ * lead with an entry of our term applied (all of the terms before lies below it), or nobody leads
+ * and all of our log is applied, as at the start. */
 static bool is_allowed_at_once(const struct node *n)
 {
-    return node_is_alone(n) && (n->is_born_alone || (n->is_leader && n->applied_term == n->term));
+    if (!node_is_alone(n))
+        return false;
+    if (n->is_leader)
+        return n->applied_term == n->term;
+    return n->leader == RAFT_NONE && n->applied == n->log_last;
 }
 
 void node_read(struct node *n, void (*done)(void *context, enum err outcome), void *context)

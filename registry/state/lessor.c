@@ -225,6 +225,13 @@ size_t lessor_expired(struct lessor *l, uint64_t now_ms, int64_t *ids, size_t ca
     return count;
 }
 
+void lessor_note_revocation(struct lessor *l, int64_t id)
+{
+    struct entry *e = find(l, id);
+    if (e != NULL && !is_reported(l, e))
+        heap_leave(l, e);
+}
+
 void lessor_retry(struct lessor *l, int64_t id)
 {
     struct entry *e = find(l, id);

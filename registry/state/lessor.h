@@ -34,7 +34,9 @@ bool lessor_remaining(const struct lessor *l, int64_t id, uint64_t now_ms, uint6
 void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extra_ms);
 /* Up to CAPACITY leases whose deadline has passed and that were not reported before. */
 size_t lessor_expired(struct lessor *l, uint64_t now_ms, int64_t *ids, size_t capacity);
-/* The revocation could not be proposed: report it again. */
+/* Somebody proposed the lease's revocation: it is not reported any more. */
+void lessor_note_revocation(struct lessor *l, int64_t id);
+/* The revocation could not be proposed, or did not happen: report it again. */
 void lessor_retry(struct lessor *l, int64_t id);
 /* Milliseconds until the next deadline; UINT64_MAX without one. */
 uint64_t lessor_next_ms(const struct lessor *l, uint64_t now_ms);

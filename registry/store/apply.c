@@ -281,10 +281,9 @@ static void dropped(void *context, void *proposal, enum err why)
 {
     struct store *s = context;
     struct pending *p = proposal;
-    if (p->is_internal) {
-        if (p->type == STORE_LEASE_REVOKE)
-            store_lease_retry(s, p->lease);
-    } else {
+    if (p->type == STORE_LEASE_REVOKE)
+        store_lease_retry(s, p->lease);
+    if (!p->is_internal) {
         store_answer_verdict(s, p->done, p->context, verdict_of_drop(why));
     }
     free(p);

@@ -144,11 +144,17 @@ static void propose(struct store *s, const struct store_request *request,
     }
     if (v == VERDICT_OK) {
         p = store_pending_create(s, request->type, done, context);
+        if (p != NULL && command->type == STATE_LEASE_REVOKE)
+            p->lease = command->lease.id;
         v = p == NULL ? VERDICT_TOO_MANY_REQUESTS : store_propose(s, command, p);
     }
     if (v != VERDICT_OK) {
         free(p);
         store_answer_verdict(s, done, context, v);
+    } else if (command->type == STATE_LEASE_REVOKE) {
+        /* Its end, should that come meanwhile, proposes no second one, which could meet a lease
+         * that was granted under the same id behind the first. */
+        lessor_note_revocation(s->lessor, command->lease.id);
     }
 }
 

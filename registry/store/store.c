@@ -55,7 +55,8 @@ static enum err identify(struct store *s, const struct store_config *config, str
         uint64_t member = id_of("warren member", token, named, 1) ^ cluster;
         start.cluster_id = cluster;
         start.member_id = member != 0 ? member : 1;
-        enum err e = journal_set_identity(s->journal, start.cluster_id, start.member_id, error);
+        struct id_set alone = {.count = 1, .ids = {start.member_id}};
+        enum err e = node_bootstrap(s->journal, start.cluster_id, start.member_id, &alone, error);
         if (e != OK)
             return e;
     }

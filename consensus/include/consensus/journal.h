@@ -44,6 +44,7 @@ enum {
 };
 
 struct journal;
+struct journal_write;
 
 struct journal_config {
     const char *data_dir; /* made with mode 0700 if it is not there */
@@ -128,15 +129,14 @@ struct journal_start {
     struct configuration_state configuration; /* as of applied_index */
 };
 void journal_start(const struct journal *j, struct journal_start *out);
-/* Gives a new journal its identity and the configuration that its log begins with, the same on
- * every member that the cluster begins with; without any member in it for one that joins later.
- * Durable on return. ERR_EXISTS if it has another identity. */
-enum err journal_bootstrap(struct journal *j, uint64_t cluster_id, uint64_t member_id,
-                           const struct configuration_state *configuration,
-                           struct strbuf *error) MUST_CHECK;
-/* The same for the one voter of a cluster of its own. */
+/* Gives a new journal its identity, durable on return; who we are in the configuration, the log
+ * tells. ERR_EXISTS if it has another identity. */
 enum err journal_set_identity(struct journal *j, uint64_t cluster_id, uint64_t member_id,
                               struct strbuf *error) MUST_CHECK;
+/* The same, and in the same transaction what the log begins with. What FIRST borrows is only needed
+ * for the call. Does nothing if the journal has this identity already. */
+enum err journal_bootstrap(struct journal *j, uint64_t cluster_id, uint64_t member_id,
+                           const struct journal_write *first, struct strbuf *error) MUST_CHECK;
 
 /* Reads every row of the state machine's tables: meta, leases, alarms, then revisions in order.
  * Before the first transaction. ERR_MALFORMED with the file, table and row in ERROR. */

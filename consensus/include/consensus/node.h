@@ -137,6 +137,14 @@ struct node_config {
     void *random_context;
 };
 
+/* Gives a new journal its identity, and a log that begins with VOTERS: each a change that adds one,
+ * in term 1 and committed, the same on every member that the cluster begins with. A member that
+ * joins later has none of it (journal_set_identity): it gets the log from the others. Durable on
+ * return; does nothing if the journal has this identity. ERR_INVALID: nobody begins it; others as
+ * journal_set_identity. */
+enum err node_bootstrap(struct journal *journal, uint64_t cluster_id, uint64_t member_id,
+                        const struct id_set *voters, struct strbuf *error) MUST_CHECK;
+
 /* Loads the tables into the machine and applies what is known to be committed behind them: all of
  * the log for a single voter. ERROR gets lines for a user. ERR_MALFORMED, ERR_IO, ERR_NO_MEMORY,
  * ERR_INVALID (the times). A single voter begins its election at once. */

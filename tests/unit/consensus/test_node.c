@@ -95,8 +95,9 @@ static void start(struct world *w)
     assert_int_equal(fixture_open(&w->f), OK);
     struct journal_start s;
     journal_start(w->f.journal, &s);
+    struct id_set alone = {.count = 1, .ids = {2}};
     if (s.is_new)
-        assert_int_equal(journal_set_identity(w->f.journal, 1, 2, &w->f.error), OK);
+        assert_int_equal(node_bootstrap(w->f.journal, 1, 2, &alone, &w->f.error), OK);
     w->m = (struct machine){0};
     struct node_config config = {
         .loop = &w->f.loop,
