@@ -141,7 +141,7 @@ void node_drop_late(struct node *n, uint64_t now_ms)
 
 enum err node_may_propose(struct node *n, size_t size)
 {
-    if (node_is_over(n))
+    if (node_is_over(n) || journal_health(n->journal) == JOURNAL_HALTED)
         return ERR_IO;
     if (n->pending_count >= NODE_MAX_PENDING || size > NODE_MAX_PENDING_SIZE - n->pending_size)
         return ERR_LIMIT;

@@ -10,7 +10,10 @@ static void on_tick(uv_timer_t *timer)
     if (node_is_over(n))
         return;
     node_enter(n);
-    if (!node_core_failed(n, raft_tick(n->core))) {
+    /* It may have been a write of effects alone, of which nobody told us. */
+    if (journal_health(n->journal) == JOURNAL_HALTED)
+        node_halt(n, NULL);
+    else if (!node_core_failed(n, raft_tick(n->core))) {
         node_drop_late(n, now);
         node_retry_reads(n, now, false);
         if (!node_is_over(n))

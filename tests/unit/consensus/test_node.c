@@ -301,6 +301,63 @@ static void the_log_does_not_grow_without_bound(void **state)
     assert_in_range(s.last_index + 1 - s.first_index, 2000, 6500);
 }
 
+static void on_written(void *context, enum err outcome)
+{
+    assert_int_equal(outcome, OK);
+    *(bool *)context = true;
+}
+
+/* As a single voter wrote them before there were origins. */
+static void a_command_of_no_known_origin_is_applied(void **state)
+{
+    struct world *w = *state;
+    start_and_lead(w);
+    w->m.wanted = 1;
+    propose(w, 7);
+    fixture_run_until(&w->f, &w->m.reached);
+    stop(w);
+    assert_int_equal(fixture_open(&w->f), OK);
+    struct journal_start s;
+    journal_start(w->f.journal, &s);
+    int64_t number = 5;
+    struct log_entry old[2] = {
+        {s.last_index + 1, s.last_term, ENTRY_COMMAND, bytes_of(&number, sizeof(number))},
+        {s.last_index + 2, s.last_term, ENTRY_EMPTY, BYTES_EMPTY},
+    };
+    bool done = false;
+    struct journal_write write = {.entries = old, .entry_count = 2};
+    assert_int_equal(journal_submit(w->f.journal, &write, on_written, &done), OK);
+    fixture_run_until(&w->f, &done);
+    fixture_close(&w->f);
+    start(w);
+    assert_int_equal(w->m.sum, 12);
+    w->m.reached = false;
+    w->m.wanted = w->m.applied_count + 1;
+    propose(w, 1);
+    fixture_run_until(&w->f, &w->m.reached);
+    assert_int_equal(w->m.sum, 13);
+}
+
+/* A number of this run is none of the last: a command of then finds no tag of now. */
+static void what_an_earlier_run_proposed_meets_no_tag_of_this_one(void **state)
+{
+    struct world *w = *state;
+    start_and_lead(w);
+    for (int64_t i = 1; i <= 10; i++)
+        propose(w, i);
+    (void)uv_run(&w->f.loop, UV_RUN_NOWAIT);
+    stop(w);
+    start(w);
+    w->m.reached = false;
+    w->m.wanted = w->m.applied_count + 10;
+    for (int64_t i = 1; i <= 10; i++)
+        propose(w, i);
+    assert_int_equal(w->m.tagged_count, 0);
+    fixture_run_until(&w->f, &w->m.reached);
+    assert_int_equal(w->m.tagged_count, 10);
+    assert_int_equal(w->m.sum, 110);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -313,6 +370,8 @@ int main(void)
         TEST(a_halted_node_reads_on_and_refuses_every_write),
         TEST(too_many_proposals_are_refused),
         TEST(the_log_does_not_grow_without_bound),
+        TEST(a_command_of_no_known_origin_is_applied),
+        TEST(what_an_earlier_run_proposed_meets_no_tag_of_this_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
