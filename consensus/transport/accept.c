@@ -81,8 +81,10 @@ static void accept_one(struct listener *l)
     struct transport *t = l->t;
     struct connection *c;
     l->has_waiting = connection_create(&c, t, false) != OK;
-    if (l->has_waiting)
-        return; /* libuv waits until it is accepted; the clock tries again */
+    if (l->has_waiting) { /* libuv waits until it is accepted; the clock tries again */
+        transport_start_ticking(t);
+        return;
+    }
     t->counters.accepted++;
     if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp) != 0) {
         connection_close(c, TRANSPORT_NETWORK);
@@ -103,6 +105,14 @@ void accept_tick(struct transport *t)
     for (size_t i = 0; i < t->listener_count; i++)
         if (t->listeners[i].has_waiting)
             accept_one(&t->listeners[i]);
+}
+
+bool accept_waits(const struct transport *t)
+{
+    bool waits = false;
+    for (size_t i = 0; i < t->listener_count; i++)
+        waits = waits || t->listeners[i].has_waiting;
+    return waits;
 }
 
 static int bound_port(const uv_tcp_t *tcp)

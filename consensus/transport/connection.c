@@ -75,6 +75,7 @@ enum err connection_create(struct connection **out, struct transport *t, bool is
     t->awaited++;
     if (!is_dialed)
         t->half_open++;
+    transport_start_ticking(t);
     *out = c;
     return OK;
 }

@@ -19,7 +19,7 @@
 #include "base/noise.h"
 
 enum {
-    TICK_MS = 50,
+    TICK_MS = 100, /* while there are members or connections */
     /* A tick that is later than this says that the process stood still, not the others. */
     TICK_LATE_MS = 500,
     RECORD_HEADER_SIZE = 2,
@@ -175,6 +175,7 @@ struct transport {
     uv_idle_t work;
     uv_timer_t tick;
     uint64_t last_tick;
+    bool is_ticking;
     unsigned awaited; /* handles and requests that the loop still has */
     bool is_destroyed;
     uint8_t scratch[SCRATCH_SIZE]; /* records on their way out */
@@ -190,6 +191,7 @@ static inline uint64_t now_ms(const struct transport *t)
 struct peer *peer_find(const struct transport *t, uint64_t id);
 bool bucket_take(struct bucket *b, uint64_t now);
 void transport_release(struct transport *t); /* one less awaited */
+void transport_start_ticking(struct transport *t);
 /* Has the loop come back to C: its queues, or what it holds. */
 void connection_mark_dirty(struct connection *c);
 
@@ -234,7 +236,9 @@ void dial_soon(struct transport *t, struct peer *p, struct slot *s);
 enum err accept_open(struct transport *t, const struct ip_endpoint *at,
                      struct strbuf *error) MUST_CHECK;
 bool accept_may_compute(struct connection *c);
+/* Tries again what there was no memory for. */
 void accept_tick(struct transport *t);
+bool accept_waits(const struct transport *t);
 
 /* report.c */
 void report_failure(struct connection *c, enum transport_reason why, bool is_theirs);

@@ -122,6 +122,19 @@ static void on_tick(uv_timer_t *timer)
     accept_tick(t);
     for (struct peer *p = t->peers; p != NULL; p = p->next)
         dial_tick(t, p);
+    if (t->peers == NULL && t->connections == NULL && !accept_waits(t)) {
+        t->is_ticking = false;
+        (void)uv_timer_stop(&t->tick);
+    }
+}
+
+void transport_start_ticking(struct transport *t)
+{
+    if (t->is_ticking || t->is_destroyed)
+        return;
+    t->is_ticking = true;
+    t->last_tick = now_ms(t);
+    (void)uv_timer_start(&t->tick, on_tick, TICK_MS, TICK_MS);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -229,11 +242,9 @@ static void start_clock(struct transport *t)
     (void)uv_timer_init(t->config.loop, &t->tick);
     t->work.data = t->tick.data = t;
     t->awaited += 2;
-    t->last_tick = now_ms(t);
     t->member_handshakes.tokens = t->stranger_handshakes.tokens =
         TRANSPORT_MAX_HANDSHAKES_PER_S * 1000;
-    t->member_handshakes.filled_at = t->stranger_handshakes.filled_at = t->last_tick;
-    (void)uv_timer_start(&t->tick, on_tick, TICK_MS, TICK_MS);
+    t->member_handshakes.filled_at = t->stranger_handshakes.filled_at = now_ms(t);
 }
 
 enum err transport_create(struct transport **out, const struct transport_config *config,
@@ -409,6 +420,7 @@ enum err transport_set_members(struct transport *t, const struct transport_membe
     }
     old = t->peers;
     t->peers = made;
+    transport_start_ticking(t);
     while (old != NULL) {
         struct peer *p = old;
         old = p->next;

@@ -18,8 +18,9 @@
  *   a second; queues in bytes; messages in size; what waits for a paused owner; log lines (once a
  *   minute for each cause and source).
  *
- * All of it on the loop's thread. Callbacks come from the loop, never from within a call of the
- * owner; within them the owner may call every function here. Times are in milliseconds. */
+ * All of it on the loop's thread, in a process that ignores SIGPIPE. Callbacks come from the loop,
+ * never from within a call of the owner; within them the owner may call every function here. Times
+ * are in milliseconds. */
 #ifndef WARREN_CONSENSUS_TRANSPORT_H
 #define WARREN_CONSENSUS_TRANSPORT_H
 

@@ -4,6 +4,7 @@
 #include "consensus/transport/preamble.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,7 @@ static void member_init(struct member *m, struct world *w, uint64_t id)
 void world_init(struct world *w, size_t count)
 {
     *w = (struct world){.count = count};
+    (void)signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&w->loop), 0);
     member_psk_from_token(w->psk, "a cluster token of enough bits");
     for (size_t i = 0; i < count; i++)
