@@ -360,7 +360,7 @@ static enum err mix_token(struct noise_handshake *h, enum token token)
     case TOKEN_S:
         break;
     }
-    assert(!"a token that is no key agreement");
+    assert(false); /* a token that is no key agreement */
     return ERR_INVALID;
 }
 
