@@ -44,7 +44,6 @@ void handshake_begin(struct connection *c)
     const struct slot *s = &c->peer->slots[c->stream];
     uint8_t flight[PREAMBLE_SIZE + RECORD_HEADER_SIZE + HANDSHAKE_MAX_SIZE];
     struct writer w = writer_of(flight, sizeof(flight));
-    c->state = CONNECTION_HANDSHAKE;
     c->pattern = c->peer->is_bound && !s->uses_psk ? NOISE_IK : NOISE_XXPSK3;
     if (c->pattern == NOISE_XXPSK3 && !t->has_psk) {
         connection_close(c, TRANSPORT_UNBOUND);
@@ -55,9 +54,10 @@ void handshake_begin(struct connection *c)
     enum err e = start_noise(c, flight);
     if (e == OK)
         e = write_message(c, &w);
-    if (e == OK)
+    if (e == OK) {
+        c->state = CONNECTION_HANDSHAKE;
         connection_put(c, w.data, w.size);
-    else /* a bound key that is no key, or no memory */
+    } else /* a bound key that is no key, or no memory */
         connection_close(c, e == ERR_MALFORMED ? TRANSPORT_KEY : TRANSPORT_NO_MEMORY);
 }
 

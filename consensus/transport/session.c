@@ -343,7 +343,7 @@ static size_t fill(struct connection *c)
         if (!write_control(c, &w) && !write_part_of_queue(c, &w))
             break;
         used += seal(c, record, w.size);
-        if (c->out_started && c->out_offset == c->out.head->size && c->state != CONNECTION_CLOSING)
+        if (c->state != CONNECTION_CLOSING && c->out_started && c->out_offset == c->out.head->size)
             first_is_sent(c);
     }
     return used;

