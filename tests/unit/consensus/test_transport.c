@@ -240,9 +240,12 @@ static void test_bound_on_one_side(void **state)
 {
     (void)state;
     struct table bound = world_table(&world, true), unbound = world_table(&world, false);
+    table_row(&unbound, 1)->address_count = 0; /* only one dials */
     member_set(one, &bound);
     member_set(two, &unbound);
     run_until(&world, world_is_connected(&world));
+    assert_int_equal(refused_out(one, TRANSPORT_UNBOUND), 2); /* a stream once */
+    assert_int_equal(lines_with(one, "refuses this member"), 0);
     assert_int_equal(one->keys_shown, 0);
     assert_true(two->keys_shown > 0);
 }
