@@ -233,7 +233,7 @@ enum err raft_report_snapshot(struct raft *r, uint64_t id, bool failed)
 
 void raft_status(const struct raft *r, struct raft_status *out)
 {
-    struct raft_log *log = (struct raft_log *)(uintptr_t)&r->log;
+    const struct raft_log *log = &r->log;
     *out = (struct raft_status){
         .id = r->id,
         .role = r->role,

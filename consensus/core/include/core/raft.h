@@ -182,7 +182,8 @@ struct raft_ready {
 };
 
 bool raft_has_ready(const struct raft *r);
-/* Hands out and takes as accepted. */
+/* Hands out and takes as accepted. Without asynchronous storage, not before raft_advance for the
+ * last one. */
 enum err raft_ready(struct raft *r, struct raft_ready *out) MUST_CHECK;
 /* Only without asynchronous storage: the last ready was carried out whole. */
 enum err raft_advance(struct raft *r) MUST_CHECK;
