@@ -104,7 +104,7 @@ struct raft_config {
     unsigned (*random)(void *context, unsigned below);
     void *random_context;
     struct raft_storage storage;
-    /* What the storage says at the start. */
+    /* What the storage says at the start. The commit index may lag behind APPLIED. */
     struct hard_state hard_state;
     struct configuration_state configuration; /* as of APPLIED */
     uint64_t applied;                         /* 0: the storage's first index - 1 */

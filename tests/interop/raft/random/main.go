@@ -115,6 +115,8 @@ func (t *transcript) handleOwn(d datadriven.TestData) bool {
 			status = raft.SnapshotFailure
 		}
 		t.env.Nodes[number(0)-1].ReportSnapshot(uint64(number(1)), status)
+	case "restart":
+		t.restart(number(0))
 	case "duplicate-msgs":
 		t.duplicate(uint64(number(0)))
 	case "rotate-msgs":
@@ -131,6 +133,59 @@ func (t *transcript) duplicate(to uint64) {
 		if m.GetTo() == to && !isLocal(m) {
 			t.env.Messages = append(t.env.Messages, proto.Clone(m).(*pb.Message))
 		}
+	}
+}
+
+// afterCrash is a storage that knows the configuration of what was applied, not of the last snapshot alone.
+type afterCrash struct {
+	rafttest.Storage
+	configuration *pb.ConfState
+}
+
+func (s afterCrash) InitialState() (*pb.HardState, *pb.ConfState, error) {
+	hard, _, err := s.Storage.InitialState()
+	return hard, s.configuration, err
+}
+
+// applied is the newest of what a member applied and of what it installed as a snapshot.
+func applied(node *rafttest.Node) (uint64, *pb.ConfState) {
+	newest := node.History[len(node.History)-1].GetMetadata()
+	if first, _ := node.FirstIndex(); newest.GetIndex() < first-1 {
+		_, configuration, _ := node.Storage.InitialState()
+		return first - 1, configuration
+	}
+	return newest.GetIndex(), newest.GetConfState()
+}
+
+// restart is a crash: what was not processed is gone.
+func (t *transcript) restart(id int) {
+	node := &t.env.Nodes[id-1]
+	config := *node.Config
+	index, configuration := applied(node)
+	config.Applied = index
+	config.Storage = afterCrash{node.Storage, configuration}
+	var rest []*pb.Message
+	for _, m := range t.env.Messages {
+		if m.GetTo() != uint64(id) || !isLocal(m) {
+			rest = append(rest, m)
+		}
+	}
+	t.env.Messages = rest
+	node.AppendWork, node.ApplyWork = nil, nil
+	restarted, err := raft.NewRawNode(&config)
+	if err != nil {
+		panic(err)
+	}
+	node.RawNode = restarted
+}
+
+// crash restarts a member, unless it has applied more than it durably knows to be committed, where the library panics.
+func (t *transcript) crash() {
+	id := t.member()
+	node := &t.env.Nodes[id-1]
+	hard, _, _ := node.Storage.InitialState()
+	if index, _ := applied(node); index <= hard.GetCommit() {
+		t.do("restart %d", id)
 	}
 }
 
@@ -305,6 +360,7 @@ var steps = []struct {
 	}},
 	{2, func(t *transcript) { t.do("duplicate-msgs %d", t.member()) }},
 	{2, func(t *transcript) { t.do("rotate-msgs %d", t.member()) }},
+	{2, (*transcript).crash},
 	{1, (*transcript).addMember},
 	{1, func(t *transcript) { t.do("stabilize log-level=none") }},
 	{2, func(t *transcript) { t.do("stabilize %d", t.member()) }},

@@ -53,6 +53,13 @@ static void test_a_start_that_contradicts_itself_is_refused(void **state)
     good.configuration.voters = (struct id_set){.count = 1, .ids = {1}};
     assert_int_equal(raft_create(&r, &good), OK);
     raft_destroy(r);
+    good.applied = 2; /* the word that it was committed was not durable yet */
+    assert_int_equal(raft_create(&r, &good), OK);
+    struct raft_status s;
+    raft_status(r, &s);
+    assert_int_equal(s.commit, 2);
+    raft_destroy(r);
+    good.applied = 0;
     NO_START(good, id = RAFT_NONE);
     NO_START(good, id = RAFT_APPEND_THREAD);
     NO_START(good, heartbeat_ticks = 0);
@@ -62,7 +69,7 @@ static void test_a_start_that_contradicts_itself_is_refused(void **state)
     NO_START(good, random = NULL);
     NO_START(good, hard_state.commit = 3); /* behind the log */
     NO_START(good, hard_state.term = UINT64_MAX);
-    NO_START(good, applied = 2); /* not committed */
+    NO_START(good, applied = 3); /* behind the log */
     NO_START(good, configuration.auto_leave = true);
     assert_true(raft_memory_compact(&storage, 2));
     NO_START(good, hard_state.commit = 1); /* before the log */
