@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "core/hard_state.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,12 +56,6 @@ struct log_entry {
     uint64_t term;
     uint32_t type; /* enum log_entry_type of consensus/node.h */
     struct bytes data;
-};
-
-struct hard_state {
-    uint64_t term;
-    uint64_t vote;
-    uint64_t commit;
 };
 
 /* A row of a table that the state machine owns. The key is (table, a, b), rising integers; DATA is
