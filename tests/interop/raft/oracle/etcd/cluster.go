@@ -94,6 +94,7 @@ type cluster struct {
 	net    []*pb.Message
 	old    []*pb.Message // some that were delivered, to be delivered again much later
 	cut    [maxNodes + 2][maxNodes + 2]bool
+	frozen *node // does nothing but answer
 	trace  func(string)
 	mutate int64 // the event whose state is told wrongly; -1: none
 	step   uint64

@@ -63,6 +63,7 @@ const (
 	kindPartition
 	kindElapse
 	kindDivide
+	kindFallBehind
 	kindElectionTimeout
 	kindRefused
 	kindCount
@@ -72,7 +73,7 @@ func newStyle(r *random) style {
 	w := [kindCount]int{kindTick: 22, kindReady: 350, kindStorage: 350, kindDeliver: 400, kindPropose: 60, kindChange: 12,
 		kindRead: 15, kindTransfer: 5, kindForget: 2, kindUnreachable: 4, kindSnapshotStatus: 10, kindCampaign: 3,
 		kindCompact: 20, kindRestart: 4, kindOdd: 6, kindAvailable: 3, kindPartition: 6, kindElapse: 2,
-		kindDivide: 1, kindElectionTimeout: 1, kindRefused: 5}
+		kindDivide: 5, kindFallBehind: 4, kindElectionTimeout: 1, kindRefused: 5}
 	// Each episode has its own temper: some things often, others not at all.
 	for k := range w {
 		switch r.below(6) {
@@ -135,7 +136,7 @@ func (c *cluster) setUp() {
 	r := &random{c.seed}
 	c.election = 3 + r.below(14)
 	c.style = newStyle(r)
-	count := 1 + r.below(maxNodes)
+	count := pick(r, []int{1, 2, 3, 3, 3, 4, 4, 5, 5, 5, 6, 7})
 	e := &encoder{[]byte{byte(opReset), 0, 0}}
 	e.u(c.seed)
 	c.out.frame(e.b)
@@ -185,6 +186,9 @@ func (c *cluster) doStep(number uint64) {
 		luck -= c.style.weights[k]
 	}
 	n := pick(r, c.nodes)
+	if k >= kindReady && k <= kindDeliver && c.isIdle() {
+		k = kindTick // nothing happens but that time passes
+	}
 	switch k {
 	case kindTick:
 		c.doTick(r, n)
@@ -241,6 +245,8 @@ func (c *cluster) doStep(number uint64) {
 		}
 	case kindDivide:
 		c.doDivide(r)
+	case kindFallBehind:
+		c.doFallBehind(r)
 	case kindElectionTimeout:
 		c.setElectionTimeout(n, c.election+r.below(c.election))
 	case kindRefused:
@@ -252,9 +258,21 @@ func (c *cluster) doStep(number uint64) {
 	}
 }
 
+func (c *cluster) isIdle() bool {
+	for _, n := range c.nodes {
+		if c.hasStorageWork(n) || n.rn.HasReady() {
+			return false
+		}
+	}
+	return len(c.net) == 0
+}
+
 // Everything that a node can do without the network; it is not much, but for the limits below.
 func (c *cluster) settle(r *random, n *node) {
 	for range 50 {
+		if n == c.frozen {
+			return
+		}
 		if n.ready == nil && n.rn.HasReady() {
 			c.takeReady(n)
 		} else if !c.hasStorageWork(n) || !c.storageWork(n, r) {
@@ -454,7 +472,7 @@ func (c *cluster) doRestart(r *random, n *node) {
 
 // Healed; one node alone, often the leader; one that hears and is not heard, or the other way round; any links.
 func (c *cluster) doPartition(r *random) {
-	pattern := r.below(8)
+	pattern := r.below(11)
 	alone := int(c.orLeader(r, pick(r, c.nodes)).id)
 	for from := range c.cut {
 		for to := range c.cut[from] {
@@ -474,25 +492,129 @@ func (c *cluster) doPartition(r *random) {
 	}
 }
 
-// A leader is cut off and goes on appending; others may elect another, and replace what it has appended.
+// Some rounds of everybody but ALONE, who hears nothing and is not heard.
+func (c *cluster) without(r *random, alone *node, rounds int) {
+	for range rounds {
+		if len(c.net) == 0 {
+			return
+		}
+		m := c.net[0]
+		c.net = c.net[1:]
+		if n := c.node(m.GetTo()); n != alone && m.GetFrom() != alone.id {
+			c.arrive(m)
+			c.settle(r, n)
+		}
+	}
+}
+
+// The oldest message for which it is true.
+func (c *cluster) deliverOne(r *random, is func(*pb.Message) bool) {
+	for i, m := range c.net {
+		if is(m) {
+			c.net = append(c.net[:i], c.net[i+1:]...)
+			c.arrive(m)
+			return
+		}
+	}
+}
+
+// A leader is cut off and goes on appending, and another may be elected, who appends other entries in their place.
 func (c *cluster) doDivide(r *random) {
 	leader := c.orLeader(r, pick(r, c.nodes))
-	for other := range c.cut {
-		c.cut[other][leader.id] = other != int(leader.id)
-		c.cut[leader.id][other] = other != int(leader.id)
-	}
 	for range 1 + r.below(5) {
 		c.propose(leader, payload(r))
 		if r.chance(70) {
 			c.settle(r, leader)
 		}
 	}
-	if next := pick(r, c.nodes); next != leader {
+	next := pick(r, c.nodes)
+	if next == leader {
+		return
+	}
+	// One who has taken the leader's entries, and is slow to write them.
+	if slow := pick(r, c.nodes); slow != next && slow != leader && r.chance(70) {
+		c.frozen = slow
+		for range 20 {
+			c.deliverOne(r, func(m *pb.Message) bool { return m.GetFrom() == leader.id && m.GetTo() == slow.id })
+		}
+		if slow.ready == nil && slow.rn.HasReady() && r.chance(60) {
+			c.takeReady(slow)
+		}
+	}
+	defer func() { c.frozen = nil }()
+	c.without(r, leader, 10)
+	if r.chance(50) {
+		c.campaign(next)
+	} else {
 		for range 2 * c.election {
 			c.tick(next)
 		}
+	}
+	c.settle(r, next)
+	c.without(r, leader, r.below(60))
+	for range r.below(4) {
+		c.propose(next, payload(r))
 		c.settle(r, next)
 	}
+	if r.chance(50) {
+		c.without(r, leader, r.below(60))
+	}
+	c.cover.hit("leader left alone")
+}
+
+// A member misses so much that it needs a snapshot.
+func (c *cluster) doFallBehind(r *random) {
+	leader := c.orLeader(r, pick(r, c.nodes))
+	behind := pick(r, c.nodes)
+	if behind == leader {
+		return
+	}
+	for range 1 + r.below(4) {
+		c.propose(leader, payload(r))
+		c.settle(r, leader)
+		c.without(r, behind, 30)
+	}
+	c.takeSnapshot(leader)
+	c.compact(leader, r)
+	for range leader.config.HeartbeatTick {
+		c.tick(leader)
+	}
+	c.settle(r, leader)
+	c.cover.hit("member left behind")
+	if r.chance(50) {
+		c.doCatchUp(r, leader, behind)
+	}
+}
+
+// A snapshot arrives, and before it is stored, entries behind it, or a later term.
+func (c *cluster) doCatchUp(r *random, leader, behind *node) {
+	isTo := func(t pb.MessageType) func(*pb.Message) bool {
+		return func(m *pb.Message) bool {
+			return m.GetFrom() == leader.id && m.GetTo() == behind.id && m.GetType() == t
+		}
+	}
+	heard := &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), From: new(behind.id), To: new(leader.id),
+		Term: new(leader.in.term())}
+	c.arrive(heard) // so that it is active, and probed
+	c.settle(r, leader)
+	c.deliverOne(r, isTo(pb.MsgSnap))
+	if behind.in.unstableSnapshot() == nil {
+		return
+	}
+	if r.chance(50) {
+		c.propose(leader, payload(r))
+		c.snapshotStatus(leader, behind.id, false)
+		c.arrive(heard)
+		c.settle(r, leader)
+		c.deliverOne(r, isTo(pb.MsgApp))
+		return
+	}
+	if behind.ready == nil && behind.rn.HasReady() {
+		c.takeReady(behind)
+	}
+	// From one who never starts: nobody is misled for long.
+	c.arrive(&pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(uint64(maxNodes + 1)), To: new(behind.id),
+		Term: new(behind.in.term() + 1)})
 }
 
 // --- odd messages -----------------------------------------------------------------------------------------------------
