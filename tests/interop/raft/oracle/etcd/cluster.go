@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -96,7 +97,8 @@ type cluster struct {
 	cut    [maxNodes + 2][maxNodes + 2]bool
 	frozen *node // does nothing but answer
 	trace  func(string)
-	mutate int64 // the event whose state is told wrongly; -1: none
+	about  *pb.Message // what is stepped, for the trace
+	mutate int64       // the event whose state is told wrongly; -1: none
 	step   uint64
 
 	election int
@@ -155,6 +157,8 @@ func (c *cluster) perturb(d *dump) {
 	d.b[start+1] ^= 1
 }
 
+func withoutPayload([]byte) string { return "" }
+
 func (c *cluster) describe(event []byte, n *node, result uint64, rd *raft.Ready) string {
 	var b strings.Builder
 	in := n.in
@@ -162,13 +166,16 @@ func (c *cluster) describe(event []byte, n *node, result uint64, rd *raft.Ready)
 	fmt.Fprintf(&b, "%d: %s node %d -> %d; %v term %d vote %d leader %d commit %d applied %d last %d/%d", c.count,
 		opNames[event[0]], n.id, result, in.state(), in.term(), in.vote(), in.lead(), in.committed(), in.applied(), index, term)
 	if in.state() == raft.StateLeader {
-		for id, p := range in.tracker().Progress {
-			fmt.Fprintf(&b, " [%d %v]", id, p)
+		for _, id := range slices.Sorted(maps.Keys(in.tracker().Progress)) {
+			fmt.Fprintf(&b, " [%d %v]", id, in.tracker().Progress[id])
 		}
 	}
 	fmt.Fprintf(&b, " %v", in.tracker().Config)
+	if c.about != nil {
+		fmt.Fprintf(&b, "\n%s", raft.DescribeMessage(c.about, withoutPayload))
+	}
 	if rd != nil {
-		fmt.Fprintf(&b, "\n%s", strings.TrimRight(raft.DescribeReady(*rd, func([]byte) string { return "" }), "\n"))
+		fmt.Fprintf(&b, "\n%s", strings.TrimRight(raft.DescribeReady(*rd, withoutPayload), "\n"))
 	}
 	return b.String()
 }
@@ -332,7 +339,9 @@ func (c *cluster) deliver(n *node, m *pb.Message) {
 		Entries: slices.Clone(m.Entries), Commit: m.Commit, Vote: m.Vote, Snapshot: m.Snapshot, Reject: m.Reject,
 		RejectHint: m.RejectHint, Context: m.Context}
 	c.cover.before(n, m)
+	c.about = m
 	c.sent(e, n, resultOf(n.rn.Step(copied)), nil)
+	c.about = nil
 }
 
 func (c *cluster) setElectionTimeout(n *node, ticks int) {
@@ -346,7 +355,9 @@ func (c *cluster) setElectionTimeout(n *node, ticks int) {
 func (c *cluster) refused(n *node, m *pb.Message) {
 	e := c.event(opRefused, n)
 	e.message(m)
+	c.about = m
 	c.sent(e, n, resultLocal, nil)
+	c.about = nil
 }
 
 // --- storage ----------------------------------------------------------------------------------------------------------

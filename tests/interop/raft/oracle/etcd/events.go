@@ -566,7 +566,7 @@ func (c *cluster) doDivide(r *random) {
 func (c *cluster) doFallBehind(r *random) {
 	leader := c.orLeader(r, pick(r, c.nodes))
 	behind := pick(r, c.nodes)
-	if behind == leader {
+	if behind == leader || leader.in.state() != raft.StateLeader {
 		return
 	}
 	for range 1 + r.below(4) {
@@ -588,6 +588,9 @@ func (c *cluster) doFallBehind(r *random) {
 
 // A snapshot arrives, and before it is stored, entries behind it, or a later term.
 func (c *cluster) doCatchUp(r *random, leader, behind *node) {
+	if leader.in.state() != raft.StateLeader {
+		return
+	}
 	isTo := func(t pb.MessageType) func(*pb.Message) bool {
 		return func(m *pb.Message) bool {
 			return m.GetFrom() == leader.id && m.GetTo() == behind.id && m.GetType() == t
