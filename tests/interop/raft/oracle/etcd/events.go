@@ -21,7 +21,7 @@ import (
 //     that the leader does not have: a panic, now or at the next conflict;
 //   - a message that has a term where its type has none, or none where it has one: etcd-io/raft takes term 0 for a
 //     message of its own, and panics when it hands on a transfer that already has a term;
-//   - terms and indexes above 2^63 - 2, which wrap there;
+//   - terms and indexes above 2^63 - 2, whose sums wrap there;
 //   - entries with gaps, falling terms or undecodable changes: stored there as they are.
 //
 // And differences by design: a change that contradicts the configuration when it is applied is a verdict, not a panic
@@ -350,6 +350,24 @@ func (c *cluster) arrive(m *pb.Message) {
 	if m.GetType() == pb.MsgTransferLeader && n.in.state() == raft.StateFollower && n.in.lead() != 0 &&
 		m.GetTerm() == n.in.term() {
 		return
+	}
+	// Where changes are not looked at before they are appended, two configurations without a common majority may decide
+	// different things. What comes of that is one of the intended differences.
+	last, _ := n.in.last(n.storage)
+	switch m.GetType() {
+	case pb.MsgAppResp:
+		if !m.GetReject() && m.GetIndex() > last && m.GetTerm() == n.in.term() && n.in.state() == raft.StateLeader &&
+			n.in.tracker().Progress[m.GetFrom()] != nil {
+			c.cover.hit("impossible acknowledgement")
+			c.refused(n, m)
+			return
+		}
+	case pb.MsgHeartbeat:
+		if m.GetCommit() > last && m.GetTerm() >= n.in.term() {
+			c.cover.hit("impossible commit index")
+			c.refused(n, m)
+			return
+		}
 	}
 	c.deliver(n, m)
 }
