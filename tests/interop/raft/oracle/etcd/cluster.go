@@ -99,7 +99,6 @@ type cluster struct {
 	trace  func(string)
 	about  *pb.Message // what is stepped, for the trace
 	mutate int64       // the event whose state is told wrongly; -1: none
-	step   uint64
 
 	election int
 	style    style
@@ -487,7 +486,7 @@ func (c *cluster) hasStorageWork(n *node) bool {
 // One piece of the work that a node has handed out; false if it is put off.
 func (c *cluster) storageWork(n *node, r *random) bool {
 	if n.ready != nil {
-		c.syncWork(n)
+		c.syncWork(n, r)
 		return true
 	}
 	queues := []*[]*pb.Message{&n.storeQueue, &n.applyQueue, &n.storeResponses, &n.applyReplies}
@@ -522,7 +521,7 @@ func (c *cluster) storageWork(n *node, r *random) bool {
 	return true
 }
 
-func (c *cluster) syncWork(n *node) {
+func (c *cluster) syncWork(n *node, r *random) {
 	rd := n.ready
 	if !n.persisted {
 		c.store(n, rd.HardState, rd.Entries, rd.Snapshot)
@@ -531,11 +530,11 @@ func (c *cluster) syncWork(n *node) {
 		}
 		n.persisted = true
 	} else if len(n.toApply) > 0 {
-		count := len(n.toApply)
+		count := 1 + r.below(len(n.toApply)) // a crash may come between
 		for _, entry := range n.toApply[:count] {
 			c.apply(n, entry)
 		}
-		n.toApply = nil
+		n.toApply = n.toApply[count:]
 	} else {
 		e := c.event(opAdvance, n)
 		n.rn.Advance(*rd)

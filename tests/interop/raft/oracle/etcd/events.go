@@ -13,8 +13,7 @@ import (
 // number, and the state; a step that is left out (to make a failing episode smaller) does not shift the others' luck.
 //
 // Intended differences, which are therefore never made an event of both (doRefused has our side refuse each). The core
-// refuses with ERR_MALFORMED, and changes
-// nothing, where etcd-io/raft panics or relies on the good will of its members:
+// refuses with ERR_MALFORMED, and changes nothing, where etcd-io/raft panics or relies on the good will of its members:
 //   - a proposal without entries, a read without exactly one, a snapshot that is missing, empty or has an impossible
 //     configuration: etcd-io/raft panics, or answers as if it were an old one;
 //   - a heartbeat whose commit index is behind the log, a read token that was never given, an acknowledgement of entries
@@ -22,11 +21,13 @@ import (
 //   - a message that has a term where its type has none, or none where it has one: etcd-io/raft takes term 0 for a
 //     message of its own, and panics when it hands on a transfer that already has a term;
 //   - terms and indexes above 2^63 - 2, whose sums wrap there;
-//   - entries with gaps, falling terms or undecodable changes: stored there as they are.
+//   - entries with gaps, falling terms or undecodable changes: stored there as they are;
+//   - messages from nobody, to another, or from a node itself that it does not send to itself: handled there as others.
 //
 // And differences by design: a change that contradicts the configuration when it is applied is a verdict, not a panic
 // (the events compare the verdicts); without any limit on what is applied at once there is one entry, not a panic
-// (MaxSizePerMsg 0 needs a MaxCommittedSizePerReady here).
+// (MaxSizePerMsg 0 needs a MaxCommittedSizePerReady here); the number of reads that wait is bounded, far above what is
+// asked here.
 
 // How likely what is, for a whole episode.
 type style struct {

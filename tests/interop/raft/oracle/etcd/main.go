@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -96,7 +97,11 @@ type replayer struct {
 	output  bytes.Buffer
 	pipe    *os.File
 	out     *stream
+	watch   *time.Timer
 }
+
+// For one episode; some thousand events take milliseconds.
+const replayLimit = 60 * time.Second
 
 func startReplayer() *replayer {
 	p := &replayer{command: exec.Command(*driver)}
@@ -111,7 +116,14 @@ func startReplayer() *replayer {
 	p.pipe = write
 	p.out = &stream{w: bufio.NewWriterSize(write, 1<<18)}
 	p.out.hello()
+	// One that hangs says where, and dies (replay.c).
+	p.watch = time.AfterFunc(replayLimit, func() { p.command.Process.Signal(syscall.SIGABRT) })
 	return p
+}
+
+func (p *replayer) play(what play, cover *coverage) (steps int, panicked string) {
+	p.watch.Reset(replayLimit)
+	return what.run(p.out, cover)
 }
 
 // What it said, and whether it was content.
@@ -119,6 +131,7 @@ func (p *replayer) end() (string, bool) {
 	p.out.w.Flush()
 	p.pipe.Close()
 	err := p.command.Wait()
+	p.watch.Stop()
 	if err != nil {
 		fmt.Fprintf(&p.output, "%v\n", err)
 	}
@@ -127,7 +140,7 @@ func (p *replayer) end() (string, bool) {
 
 func playAlone(p play) (report string, same bool, steps int, panicked string) {
 	r := startReplayer()
-	steps, panicked = p.run(r.out, newCoverage())
+	steps, panicked = r.play(p, newCoverage())
 	report, same = r.end()
 	return report, same, steps, panicked
 }
@@ -200,7 +213,7 @@ func work() {
 	r := startReplayer()
 	for i := uint64(0); result.Cover.Events < *events && !r.out.broken && len(result.Failures) == 0; i++ {
 		draw := random{*seed + i<<20}
-		_, panicked := play{seed: draw.next() >> 1, wrong: -1}.run(r.out, result.Cover)
+		_, panicked := r.play(play{seed: draw.next() >> 1, wrong: -1}, result.Cover)
 		if panicked != "" {
 			result.Failures = append(result.Failures, panicked)
 		}
