@@ -340,6 +340,25 @@ static void test_leadership_is_transferred(void **state)
     cluster_fini(&c);
 }
 
+/* Also what another follower had handed on to who it thought to be the leader. */
+static void test_a_follower_hands_the_wish_for_a_transfer_on(void **state)
+{
+    (void)state;
+    struct cluster c;
+    init(&c, 3);
+    elect(&c, 1);
+    struct raft_message m = {.type = MESSAGE_TRANSFER, .from = 3, .to = 2, .term = 1};
+    step(&c, 2, &m);
+    ready(&c, 2);
+    const struct raft_message *wish = in_flight(&c, 1, MESSAGE_TRANSFER);
+    assert_non_null(wish);
+    assert_int_equal(wish->from, 3);
+    assert_int_equal(wish->term, 1);
+    settle(&c);
+    assert_int_equal(status_of(&c, 3).role, RAFT_LEADER);
+    cluster_fini(&c);
+}
+
 static void test_a_lagging_target_catches_up_first(void **state)
 {
     (void)state;
@@ -438,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_who_is_no_voter_does_not_campaign),
         cmocka_unit_test(test_a_learner_votes),
         cmocka_unit_test(test_leadership_is_transferred),
+        cmocka_unit_test(test_a_follower_hands_the_wish_for_a_transfer_on),
         cmocka_unit_test(test_a_lagging_target_catches_up_first),
         cmocka_unit_test(test_a_transfer_to_the_dead_ends),
         cmocka_unit_test(test_a_removed_target_ends_the_transfer),
