@@ -74,7 +74,7 @@ func newStyle(r *random) style {
 	w := [kindCount]int{kindTick: 22, kindReady: 350, kindStorage: 350, kindDeliver: 400, kindPropose: 60, kindChange: 12,
 		kindRead: 15, kindTransfer: 5, kindForget: 2, kindUnreachable: 4, kindSnapshotStatus: 10, kindCampaign: 3,
 		kindCompact: 20, kindRestart: 4, kindOdd: 6, kindAvailable: 3, kindPartition: 6, kindElapse: 2,
-		kindDivide: 5, kindFallBehind: 4, kindElectionTimeout: 1, kindRefused: 5}
+		kindDivide: 8, kindFallBehind: 4, kindElectionTimeout: 1, kindRefused: 5}
 	// Each episode has its own temper: some things often, others not at all.
 	for k := range w {
 		switch r.below(6) {
@@ -540,7 +540,7 @@ func (c *cluster) deliverOne(r *random, is func(*pb.Message) bool) {
 // A leader is cut off and goes on appending, and another may be elected, who appends other entries in their place.
 func (c *cluster) doDivide(r *random) {
 	leader := c.orLeader(r, pick(r, c.nodes))
-	for range 1 + r.below(5) {
+	for range 1 + r.below(pick(r, []int{1, 2, 5})) {
 		c.propose(leader, payload(r))
 		if r.chance(70) {
 			c.settle(r, leader)
@@ -562,16 +562,26 @@ func (c *cluster) doDivide(r *random) {
 	}
 	defer func() { c.frozen = nil }()
 	c.without(r, leader, 10)
-	if r.chance(50) {
+	switch r.below(4) {
+	case 0:
 		c.campaign(next)
-	} else {
+	case 1:
 		for range 2 * c.election {
 			c.tick(next)
 		}
+	default: // whom the others may not refuse for the leader's sake
+		c.arrive(&pb.Message{Type: pb.MsgTimeoutNow.Enum(), From: new(leader.id), To: new(next.id),
+			Term: new(max(next.in.term(), 1))})
 	}
 	c.settle(r, next)
-	c.without(r, leader, r.below(60))
-	for range r.below(4) {
+	// The slow one's write of the new term says what the end of its log is, which may be replaced before it is done.
+	for range 3 {
+		c.without(r, leader, r.below(20))
+		if slow := c.frozen; slow != nil && slow.ready == nil && slow.rn.HasReady() && r.chance(50) {
+			c.takeReady(slow)
+		}
+	}
+	for range r.below(6) {
 		c.propose(next, payload(r))
 		c.settle(r, next)
 	}
