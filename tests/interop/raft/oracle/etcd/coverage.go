@@ -226,6 +226,7 @@ var requiredSeen = []string{
 	"progress: probe, paused", "snapshot stored in an older term", "snapshot during election",
 	"forwarded proposal at the leader", "read answered", "read confirmed by heartbeat", "log compacted",
 	"node restarted", "node restarted with work undone", "entry overtaken by a snapshot",
+	"snapshot overtaken by another",
 	"snapshot and entries in one ready", "several committed at once", "change refused when proposed",
 	"change refused when applied: removed all voters", "message: MsgApp with several entries",
 	"message: MsgPreVoteResp, reject", "message: MsgVoteResp, reject", "message: MsgAppResp, reject",

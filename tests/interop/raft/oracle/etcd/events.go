@@ -72,7 +72,7 @@ const (
 
 func newStyle(r *random) style {
 	w := [kindCount]int{kindTick: 22, kindReady: 350, kindStorage: 350, kindDeliver: 400, kindPropose: 60, kindChange: 12,
-		kindRead: 15, kindTransfer: 5, kindForget: 2, kindUnreachable: 4, kindSnapshotStatus: 10, kindCampaign: 3,
+		kindRead: 10, kindTransfer: 5, kindForget: 2, kindUnreachable: 4, kindSnapshotStatus: 10, kindCampaign: 3,
 		kindCompact: 20, kindRestart: 4, kindOdd: 6, kindAvailable: 3, kindPartition: 6, kindElapse: 2,
 		kindDivide: 8, kindFallBehind: 4, kindElectionTimeout: 1, kindRefused: 5}
 	// Each episode has its own temper: some things often, others not at all.
@@ -110,7 +110,7 @@ func (c *cluster) newConfig(r *random) raft.Config {
 		HeartbeatTick: 1 + r.below(min(3, c.election-1)),
 		MaxSizePerMsg: pick(r, []uint64{0, 30, 100, 300, 4096, unlimited}),
 		// In bytes of entries, of payload, and messages.
-		MaxCommittedSizePerReady:  pick(r, []uint64{0, 1, 64, 500, unlimited}),
+		MaxCommittedSizePerReady:  pick(r, []uint64{0, 1, 8, 64, 500, unlimited}),
 		MaxUncommittedEntriesSize: pick(r, []uint64{0, 0, 100, 1000}),
 		MaxInflightMsgs:           pick(r, []int{1, 2, 3, 7, 256}),
 		CheckQuorum:               r.chance(50),
@@ -212,7 +212,10 @@ func (c *cluster) doStep(number uint64) {
 	case kindChange:
 		c.doChange(r, n)
 	case kindRead:
-		c.readIndex(c.orLeader(r, n), []byte(fmt.Sprintf("%0*d", r.below(5), r.below(6))))
+		n = c.orLeader(r, n)
+		for range pick(r, []int{1, 1, 1, 1, 1, 2, 20}) {
+			c.readIndex(n, []byte(fmt.Sprintf("%0*d", r.below(5), r.below(6))))
+		}
 	case kindTransfer:
 		c.transfer(c.orLeader(r, n), uint64(1+r.below(len(c.nodes)+1)))
 	case kindForget:
@@ -373,7 +376,8 @@ func (c *cluster) arrive(m *pb.Message) {
 	c.deliver(n, m)
 }
 
-var sizes = []int{0, 0, 1, 5, 8, 20, 50, 100, 127, 128, 300, 1500}
+// Some that add up to a limit, or whose entries do.
+var sizes = []int{0, 0, 1, 2, 5, 8, 20, 25, 50, 50, 75, 100, 127, 128, 300, 1500}
 
 func payload(r *random) []byte {
 	data := make([]byte, pick(r, sizes))
@@ -511,6 +515,30 @@ func (c *cluster) doPartition(r *random) {
 	}
 }
 
+// While a snapshot is being stored, a newer one arrives.
+func (c *cluster) doOvertake(r *random, leader, behind *node, heard *pb.Message) {
+	for range 3 {
+		c.propose(leader, payload(r))
+		c.settle(r, leader)
+		c.without(r, behind, 30)
+	}
+	c.takeSnapshot(leader)
+	c.compact(leader, r)
+	c.snapshotStatus(leader, behind.id, true)
+	if leader.in.state() != raft.StateLeader || leader.in.term() != heard.GetTerm() {
+		return
+	}
+	before := behind.in.unstableSnapshot()
+	c.arrive(heard)
+	c.settle(r, leader)
+	c.deliverOne(r, func(m *pb.Message) bool {
+		return m.GetFrom() == leader.id && m.GetTo() == behind.id && m.GetType() == pb.MsgSnap
+	})
+	if now := behind.in.unstableSnapshot(); now != nil && now != before {
+		c.cover.hit("snapshot overtaken by another")
+	}
+}
+
 // Some rounds of everybody but ALONE, who hears nothing and is not heard.
 func (c *cluster) without(r *random, alone *node, rounds int) {
 	for range rounds {
@@ -644,6 +672,10 @@ func (c *cluster) doCatchUp(r *random, leader, behind *node) {
 	if behind.ready == nil && behind.rn.HasReady() {
 		c.takeReady(behind)
 	}
+	if r.chance(50) {
+		c.doOvertake(r, leader, behind, heard)
+		return
+	}
 	// From one who never starts: nobody is misled for long.
 	c.arrive(&pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(uint64(maxNodes + 1)), To: new(behind.id),
 		Term: new(behind.in.term() + 1)})
@@ -664,6 +696,10 @@ func (c *cluster) doOdd(r *random) {
 		return
 	}
 	n := c.orLeader(r, pick(r, c.nodes))
+	if n.in.state() == raft.StateLeader && r.chance(30) {
+		c.doUnaskedSnapshot(r, n)
+		return
+	}
 	from := uint64(1 + r.below(maxNodes+1))
 	if from == n.id {
 		return
@@ -699,6 +735,12 @@ func (c *cluster) doOdd(r *random) {
 		if p := in.tracker().Progress[from]; p != nil && r.chance(70) {
 			m.Index = near(p.Next - 1)
 			m.RejectHint = new(uint64(r.below(int(last) + 3)))
+			if r.chance(40) {
+				m.Index, m.RejectHint = new(p.Next-1), near(p.Next-1)
+			}
+			if r.chance(30) {
+				m.LogTerm = nil
+			}
 		}
 	case 5: // an acknowledgement of less than was acknowledged
 		m.Type, m.Index = pb.MsgAppResp.Enum(), new(uint64(0))
@@ -723,6 +765,27 @@ func (c *cluster) doOdd(r *random) {
 	}
 	c.cover.hit("odd message delivered")
 	c.arrive(m)
+}
+
+// A leader's snapshot to who does not need it: most of all to one that has its entries, and others behind, and does not
+// know that they are committed.
+func (c *cluster) doUnaskedSnapshot(r *random, leader *node) {
+	c.takeSnapshot(leader)
+	snapshot, err := leader.storage.MemoryStorage.Snapshot()
+	must(err)
+	to := pick(r, c.nodes)
+	for _, n := range c.nodes {
+		last, _ := n.in.last(n.storage)
+		if n.in.committed() < snapshot.GetMetadata().GetIndex() && snapshot.GetMetadata().GetIndex() < last {
+			to = n
+		}
+	}
+	if to == leader || raft.IsEmptySnap(snapshot) {
+		return
+	}
+	c.cover.hit("odd message delivered")
+	c.arrive(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(leader.id), To: new(to.id), Term: new(leader.in.term()),
+		Snapshot: snapshot})
 }
 
 // A real message, changed so that it is still true: it says less.
