@@ -99,8 +99,8 @@ static struct member *lost_member(struct world *w)
     const struct configuration_state *now = newest_configuration(w);
     for (uint32_t i = 1; i < w->member_count; i++) {
         struct member *m = &w->members[i];
-        if ((m->life == LIFE_DESTROYED || m->life == LIFE_GONE ||
-             m->is_rolled_back || m->has_damage) &&
+        if ((m->life == LIFE_DESTROYED || m->life == LIFE_GONE || m->is_rolled_back ||
+             m->has_damage) &&
             configuration_is_member(now, i))
             return m;
     }
@@ -194,6 +194,25 @@ static void any_item(struct world *w, const struct configuration_state *now,
     }
 }
 
+/* One voter more or less, asked of everybody who leads or thinks so. */
+static void simple_change(struct world *w)
+{
+    const struct configuration_state *now = newest_configuration(w);
+    struct configuration_change c = {.is_v1 = true};
+    bool adds = now->voters.count <= 3 || (now->voters.count < 6 && random_chance(&w->random, 500));
+    uint64_t id = any_of(w, &now->voters);
+    if (adds)
+        id = random_chance(&w->random, 700) ? comes_back(w, now) : fresh_member(w);
+    if (id == 0)
+        return;
+    add_item(&c, adds ? CHANGE_ADD_VOTER : CHANGE_REMOVE, id);
+    for (uint32_t i = 1; i < w->member_count; i++) {
+        struct member *m = &w->members[i];
+        if (m->life == LIFE_UP && m->status.role == RAFT_LEADER && m->paused_until <= w->now)
+            member_called(w, m, member_propose_change(w, m, &c));
+    }
+}
+
 static void any_change(struct world *w)
 {
     struct configuration_change c = {0};
@@ -221,6 +240,8 @@ void admin_event(struct world *w)
     schedule(w, wait / 2 + random_below(&w->random, wait + 1), EVENT_ADMIN, 0, 0, NULL);
     if (lost != NULL)
         replace(w, lost);
+    else if (!w->is_healed && w->profile.simple_changes)
+        simple_change(w);
     else if (!w->is_healed)
         any_change(w);
     else if (configuration_is_joint(newest_configuration(w)))

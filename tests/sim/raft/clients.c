@@ -84,14 +84,17 @@ static void write_at(struct world *w, uint32_t at, struct member *m)
         covered(w, COVERAGE_PROPOSAL_REFUSED);
         if (before.role == RAFT_LEADER && before.transferee != RAFT_NONE)
             covered(w, COVERAGE_PROPOSAL_DURING_TRANSFER);
-        else if (before.role == RAFT_LEADER && configuration_is_member(raft_configuration(m->raft),
-                                                                       m->id))
+        else if (before.role == RAFT_LEADER &&
+                 configuration_is_member(raft_configuration(m->raft), m->id))
             covered(w, COVERAGE_ENTRY_REFUSED_BY_LIMIT);
         wake(w, at, random_below(&w->random, 5 * TICK));
     } else {
         if (before.role != RAFT_LEADER)
             covered(w, COVERAGE_PROPOSAL_FORWARDED);
-        wake(w, at, random_between(&w->random, answer_time / 4, answer_time));
+        wake(w, at,
+             w->profile.flood && !w->is_healed
+                 ? random_below(&w->random, w->profile.think + 1)
+                 : random_between(&w->random, answer_time / 4, answer_time));
     }
     member_called(w, m, error);
 }
@@ -138,11 +141,28 @@ static void begin(struct world *w, uint32_t at)
     };
 }
 
+/* I10 while nothing goes wrong: what is committed moves on, however much comes in behind it. */
+static void check_progress_under_load(struct world *w)
+{
+    uint64_t leader = leader_now(w);
+    if (leader != w->flood_leader || leader == 0 || w->oracle.commit != w->flood_commit) {
+        w->flood_leader = leader;
+        w->flood_commit = w->oracle.commit;
+        w->flood_since = w->now;
+    } else if (w->now - w->flood_since > (uint64_t)w->profile.election_ticks * 3 * TICK) {
+        violated(w, "I10", "leader %u commits nothing under load", (unsigned)leader);
+    }
+}
+
 void client_event(struct world *w, uint32_t at, uint64_t wake_number)
 {
     struct client *c = &w->clients[at];
     if (c->wake != wake_number)
         return;
+    if (w->profile.flood && !w->is_healed) {
+        check_progress_under_load(w);
+        c->is_waiting = false;
+    }
     if (!c->is_waiting) {
         if (w->is_healed && c->is_final)
             return;

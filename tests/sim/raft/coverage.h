@@ -29,7 +29,7 @@
     X(APPLY_PAGE, 1, "committed entries handed out in several pages")                              \
     X(CHANGE_APPLIED, 1, "a change of the configuration")                                          \
     X(CHANGE_REFUSED_BY_LEADER, 1, "a change of the configuration refused by the leader")          \
-    X(CHANGE_REFUSED_BY_OWNER, 1, "a change refused that leaves no quorum of the voters")           \
+    X(CHANGE_REFUSED_BY_OWNER, 1, "a change refused that leaves no quorum of the voters")          \
     X(CHANGE_ROLLED_BACK, 1, "a change of the configuration truncated from a log")                 \
     X(CHANGE_PENDING_AT_RESTART, 1, "restart with a change that was not applied")                  \
     X(CHANGE_PENDING_AT_ELECTION, 1, "a leader elected with a change that was not applied")        \
@@ -84,7 +84,7 @@ enum coverage {
 #define X(name, required, text) COVERAGE_##name,
     COVERAGE_LIST(X)
 #undef X
-        COVERAGE_COUNT
+    COVERAGE_COUNT
 };
 
 struct coverage_counts {

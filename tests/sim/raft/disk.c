@@ -167,8 +167,8 @@ static void install(struct world *w, struct disk *d, const struct write *op)
     drop_slots(d, d->base + 1, d->last);
     d->slots = grow(d->slots, &d->capacity, s->index + 1, sizeof(*d->slots));
     d->base = d->last = s->index;
-    d->slots[s->index] = (struct slot){.term = s->term,
-                                       .chain = w->oracle.committed[s->index].chain};
+    d->slots[s->index] =
+        (struct slot){.term = s->term, .chain = w->oracle.committed[s->index].chain};
     d->tables = op->image->machine;
     box_release(d->configuration);
     d->configuration = box_reference(op->image->configuration);
@@ -252,8 +252,8 @@ static void start_sync(struct world *w, struct member *m)
     if (random_chance(&w->random, 300))
         m->in_flight = 1 + (size_t)random_below(&w->random, m->queue_count);
     uint64_t delay = w->profile.disk_min + random_below(&w->random, w->profile.disk_spread + 1);
-    if (m->slow_disk_until > w->now || (!w->is_healed &&
-                                        random_chance(&w->random, w->profile.slow_disk_chance)))
+    if (m->slow_disk_until > w->now ||
+        (!w->is_healed && random_chance(&w->random, w->profile.slow_disk_chance)))
         delay += random_below(&w->random, w->profile.slow_disk + 1);
     schedule(w, delay, EVENT_DISK, (uint32_t)m->id, 0, NULL);
 }
@@ -336,8 +336,8 @@ void disk_event(struct world *w, struct member *m)
             /* No retry, no vote: until a restart from what is there. */
             covered(w, COVERAGE_DISK_FAILED);
             member_crash(w, m);
-            schedule(w, random_between(&w->random, TICK, 40 * TICK), EVENT_START,
-                     (uint32_t)m->id, 0, NULL);
+            schedule(w, random_between(&w->random, TICK, 40 * TICK), EVENT_START, (uint32_t)m->id,
+                     0, NULL);
             return;
         }
     }
@@ -399,8 +399,8 @@ void disk_crash(struct world *w, struct member *m)
     m->stored_tail = &m->stored;
     /* An fsync that failed, was taken for a good one, and what it was about was lost. */
     if (m->lost_sync) {
-        uint64_t floor = m->disk.base > m->disk.tables.applied ? m->disk.base
-                                                               : m->disk.tables.applied;
+        uint64_t floor =
+            m->disk.base > m->disk.tables.applied ? m->disk.base : m->disk.tables.applied;
         if (m->disk.last > floor) {
             drop_slots(&m->disk, m->disk.last, m->disk.last);
             m->disk.last--;

@@ -34,6 +34,16 @@ static void crash(struct world *w, struct member *m)
     restart_later(w, m);
 }
 
+void nemesis_crash(struct world *w, struct member *m)
+{
+    if (w->is_healed || m->life != LIFE_UP)
+        return;
+    member_crash(w, m);
+    schedule(w, random_below(&w->random, TICK / 2), EVENT_START, (uint32_t)m->id, 0, NULL);
+    schedule(w, TICK / 2 + random_below(&w->random, TICK), EVENT_CAMPAIGN, (uint32_t)m->id, 0,
+             NULL);
+}
+
 static void crash_all(struct world *w)
 {
     covered(w, COVERAGE_CRASH_OF_ALL);
@@ -345,9 +355,9 @@ static void one_fault(struct world *w)
         hostile(w, m);
         break;
     default:
-        member_called(w, m,
-                      raft_report_unreachable(
-                          m->raft, random_between(&w->random, 1, w->member_count - 1)));
+        member_called(
+            w, m,
+            raft_report_unreachable(m->raft, random_between(&w->random, 1, w->member_count - 1)));
         break;
     }
 }

@@ -89,9 +89,17 @@ void network_send(struct world *w, struct member *from, const struct raft_messag
         copies = 0;
     else if (!w->is_healed && random_chance(&w->random, w->profile.duplication))
         copies = 2;
+    bool is_poor = m->type == MESSAGE_APPEND_RESPONSE && m->reject && !w->is_healed &&
+                   random_chance(&w->random, w->profile.poor_hints);
     for (unsigned i = 0; i < copies; i++) {
+        struct packet *p = packet_create(w, m);
+        if (is_poor) {
+            /* A hint is no more than that. */
+            p->message.reject_hint = random_below(&w->random, m->reject_hint + 1);
+            p->message.log_term = 0;
+        }
         uint64_t delay = delay_of(w, from->id, to->id, w->profile.fifo && i == 0);
-        schedule(w, delay, EVENT_PACKET, (uint32_t)to->id, 0, packet_create(w, m));
+        schedule(w, delay, EVENT_PACKET, (uint32_t)to->id, 0, p);
     }
 }
 

@@ -94,8 +94,7 @@ uint64_t oracle_entry(struct world *w, struct member *m, uint64_t before, const 
     uint64_t hash = payload_hash_of(e);
     uint64_t chain = mix2(before ^ e->term * UINT64_C(0x9e3779b97f4a7c15), hash);
     if (e->index >= o->variants_count) {
-        o->variants =
-            grow(o->variants, &o->variants_capacity, e->index + 1, sizeof(*o->variants));
+        o->variants = grow(o->variants, &o->variants_capacity, e->index + 1, sizeof(*o->variants));
         o->variants_count = e->index + 1;
     }
     for (struct variant *v = o->variants[e->index]; v != NULL; v = v->next) {
@@ -193,9 +192,8 @@ static void extend_commit(struct world *w, struct member *m, uint64_t commit)
         covered(w, COVERAGE_REMOTE_QUORUM);
     o->committed = grow(o->committed, &o->committed_capacity, commit + 1, sizeof(*o->committed));
     for (uint64_t i = o->commit + 1; i <= commit; i++)
-        o->committed[i] = (struct committed_entry){.term = m->view[i].term,
-                                                   .chain = m->view[i].chain,
-                                                   .commit_term = m->status.term};
+        o->committed[i] = (struct committed_entry){
+            .term = m->view[i].term, .chain = m->view[i].chain, .commit_term = m->status.term};
     o->commit = commit;
 }
 
@@ -244,8 +242,7 @@ static void look_for_old_majority(struct world *w, const struct member *m)
     if (m->status.role != RAFT_LEADER || m->seen_commit >= m->led_first)
         return;
     for (uint64_t i = m->led_first - 1; i > m->seen_commit && i + 4 > m->led_first; i--) {
-        if (m->view[i].term == m->status.term ||
-            !on_majority(w, &c->voters, i, m->view[i].chain))
+        if (m->view[i].term == m->status.term || !on_majority(w, &c->voters, i, m->view[i].chain))
             continue;
         struct variant *v = variant_of(&w->oracle, i, m->view[i].term);
         if (v == NULL || v->had_majority)
@@ -268,14 +265,15 @@ static void check_leader(struct world *w, struct member *m)
     o->leaders = grow(o->leaders, &o->leaders_capacity, term + 1, sizeof(*o->leaders));
     if (o->leaders[term].leader != 0)
         violated(w, "I1", "member %lu leads term %lu, which %lu led (life %u, now %u)", U(m->id),
-                 U(term), U(o->leaders[term].leader), o->leaders[term].incarnation,
-                 m->incarnation);
+                 U(term), U(o->leaders[term].leader), o->leaders[term].incarnation, m->incarnation);
     o->leaders[term].leader = m->id;
     o->leaders[term].incarnation = m->incarnation;
     m->led_term = term;
     m->led_first = UINT64_MAX;
     m->completeness_due = true;
     covered(w, COVERAGE_ELECTION);
+    if (random_chance(&w->random, w->profile.crash_new))
+        schedule(w, random_below(&w->random, TICK), EVENT_CRASH, (uint32_t)m->id, 0, NULL);
     for (uint32_t i = 1; i < w->member_count; i++) {
         if (i != m->id && w->members[i].status.role == RAFT_LEADER)
             covered(w, COVERAGE_TWO_LEADERS);
@@ -353,11 +351,9 @@ void oracle_started(struct world *w, struct member *m)
     const struct machine *d = &m->machine;
     if (d->content != machine_content(d))
         violated(w, "I6", "member %lu: its tables are not what their hash says", U(m->id));
-    if (d->applied > 0 &&
-        (d->applied > w->oracle.commit ||
-         w->oracle.committed[d->applied].state_hash != machine_hash(d)))
-        violated(w, "I6", "member %lu restarts with another state at %lu", U(m->id),
-                 U(d->applied));
+    if (d->applied > 0 && (d->applied > w->oracle.commit ||
+                           w->oracle.committed[d->applied].state_hash != machine_hash(d)))
+        violated(w, "I6", "member %lu restarts with another state at %lu", U(m->id), U(d->applied));
     for (uint64_t i = d->applied + 1; i <= m->view_last; i++) {
         const struct variant *v = variant_of(&w->oracle, i, m->view[i].term);
         if (v != NULL && v->is_change) {
@@ -393,12 +389,8 @@ static void look_at_membership(struct world *w, struct member *m)
 {
     const struct configuration_state *now = &m->configuration->state;
     bool is_voter = configuration_is_voter(now, m->id);
-    if (m->was_voter && !is_voter && m->status.role == RAFT_LEADER)
-        covered(w, configuration_is_member(now, m->id) ? COVERAGE_LEADER_DEMOTED
-                                                       : COVERAGE_LEADER_REMOVED);
     if (m->was_learner && is_voter)
         covered(w, COVERAGE_LEARNER_PROMOTED);
-    m->was_voter = is_voter;
     m->was_learner = id_set_has(&now->learners, m->id);
 }
 
@@ -481,8 +473,10 @@ static void check_acknowledgement(struct world *w, struct member *m,
     if (message->index > m->disk.last && m->disk.hard.term <= message->term)
         violated(w, "I8", "member %lu acknowledges %lu, its disk ends at %lu", U(m->id),
                  U(message->index), U(m->disk.last));
-    if (message->to != m->id && message->index < m->view_last && message->index > 0 &&
-        m->view_last > m->seen_commit && m->view[m->view_last].term != message->term)
+    const struct member *to = member_of(w, message->to);
+    if (to != NULL && to->life == LIFE_UP && to->status.role == RAFT_LEADER &&
+        to->status.term == message->term && message->index < m->view_last && message->index > 0 &&
+        (to->view_last < m->view_last || to->view[m->view_last].term != m->view[m->view_last].term))
         covered(w, COVERAGE_STALE_TAIL_ACKED);
 }
 
@@ -516,16 +510,16 @@ static void check_progress(struct world *w, struct member *m, uint64_t from)
     if (p == NULL)
         return;
     if (p->match >= p->next)
-        violated(w, "I7", "leader %lu, of %lu: match %lu, next %lu", U(m->id), U(from),
-                 U(p->match), U(p->next));
+        violated(w, "I7", "leader %lu, of %lu: match %lu, next %lu", U(m->id), U(from), U(p->match),
+                 U(p->next));
     if (p->inflights.count > w->profile.max_inflight)
         violated(w, "I11", "leader %lu, of %lu: %zu appends on their way", U(m->id), U(from),
                  p->inflights.count);
     if (inflights_full(&p->inflights))
         covered(w, COVERAGE_INFLIGHT_FULL);
     const struct member *other = member_of(w, from);
-    if (other == NULL || other->is_rolled_back || p->match == 0 || m->pump_scheduled || m->turn_busy ||
-        other->disk.hard.term > m->status.term || p->match > m->view_last)
+    if (other == NULL || other->is_rolled_back || p->match == 0 || m->pump_scheduled ||
+        m->turn_busy || other->disk.hard.term > m->status.term || p->match > m->view_last)
         return;
     if (!disk_has(w, other, p->match, view_chain(w, m, p->match)))
         violated(w, "I7", "leader %lu believes that %lu has its log up to %lu", U(m->id), U(from),
@@ -595,8 +589,7 @@ static bool agrees(const struct member *m, const struct member *leader, const ch
         *text = "a member does not know the leader";
     else if (m->machine.applied != leader->status.last_index)
         *text = "a member has not applied all";
-    else if (m == leader && m->configuration->state.voters.count > 1 &&
-             m->status.pending_reads > 0)
+    else if (m == leader && m->configuration->state.voters.count > 1 && m->status.pending_reads > 0)
         *text = "a read is pending";
     else if (machine_hash(&m->machine) != machine_hash(&leader->machine))
         *text = "two members differ";
@@ -627,6 +620,9 @@ bool oracle_converged(struct world *w, const char **text)
         const struct member *m = &w->members[all.ids[i]];
         if (!agrees(m, l, text))
             return false;
+        if (m->snapshot_due ||
+            !configuration_equal(raft_configuration(m->raft), &m->configuration->state))
+            violated(w, "I6", "member %lu: the core has another configuration", U(m->id));
         if (m->machine.content != machine_content(&m->machine))
             violated(w, "I6", "member %lu: its state is not what its hash says", U(m->id));
     }

@@ -55,7 +55,7 @@ void member_drop_memory(struct world *w, struct member *m)
     m->missed_ticks = 0;
     m->paused_until = 0;
     m->memory_changed = m->disk_was_full = false;
-    m->completeness_due = false;
+    m->completeness_due = m->snapshot_due = false;
     m->transferee = 0;
 }
 
@@ -91,8 +91,7 @@ void member_crash(struct world *w, struct member *m)
 
 static bool is_behind(const struct disk *d, const struct durable_id *known)
 {
-    return d->hard.term < known->term ||
-           (d->hard.term == known->term && d->last < known->index);
+    return d->hard.term < known->term || (d->hard.term == known->term && d->last < known->index);
 }
 
 /* Asks all others what they remember of this disk. True once all have answered. */
@@ -229,8 +228,8 @@ void member_keep_image(struct member *m, struct image *i)
 
 static void add_response(struct world *w, struct write *op, const struct raft_message *m)
 {
-    op->responses = grow(op->responses, &op->response_capacity, op->response_count + 1,
-                         sizeof(*op->responses));
+    op->responses =
+        grow(op->responses, &op->response_capacity, op->response_count + 1, sizeof(*op->responses));
     op->responses[op->response_count++] = packet_create(w, m);
 }
 
@@ -280,8 +279,7 @@ static struct write *write_of(struct world *w, struct member *m, const struct ra
         view_install(w, m, rd->snapshot);
     }
     if (rd->entries.count > 0) {
-        op->chains =
-            grow(op->chains, &op->chain_capacity, rd->entries.count, sizeof(*op->chains));
+        op->chains = grow(op->chains, &op->chain_capacity, rd->entries.count, sizeof(*op->chains));
         view_append(w, m, rd->entries, op->chains);
         enum err error = entry_list_add_all(&op->entries, rd->entries);
         assert(error == OK);
@@ -395,10 +393,12 @@ static void carry_out_turn(struct world *w, struct member *m, const struct raft_
 void member_pump(struct world *w, struct member *m)
 {
     struct raft_ready rd;
+    bool is_news = false;
     if (m->life != LIFE_UP)
         return;
     while (!m->turn_busy && raft_has_ready(m->raft)) {
         enum err error = raft_ready(m->raft, &rd);
+        is_news = true;
         if (error != OK)
             violated(w, "ready", "raft_ready of %u: %s", (unsigned)m->id, err_text(error));
         if (rd.has_soft_state)
@@ -416,7 +416,7 @@ void member_pump(struct world *w, struct member *m)
         else
             carry_out_turn(w, m, &rd);
     }
-    if (m->life != LIFE_UP)
+    if (!is_news)
         return;
     raft_status(m->raft, &m->status);
     oracle_pumped(w, m);
@@ -444,17 +444,32 @@ static void apply_change(struct world *w, struct member *m, const struct entry *
 {
     struct configuration_change c;
     enum change_verdict verdict;
+    struct change_outcome outcome;
     enum err error = change_decode(&c, e->type, payload_bytes(e->payload));
     if (error != OK)
         violated(w, "change", "entry %lu does not decode", (unsigned long)e->index);
+    bool led = m->status.role == RAFT_LEADER;
     error = raft_apply_change(m->raft, &c, &verdict);
     if (error != OK)
         violated(w, "change", "raft_apply_change: %s", err_text(error));
     raft_status(m->raft, &m->status);
     oracle_called(w, m);
     struct configuration_box *before = m->configuration;
-    m->configuration = box_create(raft_configuration(m->raft));
+    /* Ours is as of what we applied. The core's is further if it has taken over a snapshot that is
+     * still to be installed here, and then it does not look at the change. */
+    outcome.state = before->state;
+    if (configuration_apply(&before->state, &c, &outcome) != verdict &&
+        configuration_equal(&before->state, raft_configuration(m->raft)))
+        violated(w, "change", "member %u: two verdicts of %lu", (unsigned)m->id,
+                 (unsigned long)e->index);
+    m->configuration = box_create(&outcome.state);
+    m->snapshot_due |= !configuration_equal(&outcome.state, raft_configuration(m->raft));
     covered(w, COVERAGE_CHANGE_APPLIED);
+    if (led && configuration_is_voter(&before->state, m->id) &&
+        !configuration_is_voter(&m->configuration->state, m->id))
+        covered(w, configuration_is_member(&m->configuration->state, m->id)
+                       ? COVERAGE_LEADER_DEMOTED
+                       : COVERAGE_LEADER_REMOVED);
     if (!configuration_is_member(&m->configuration->state, m->id) &&
         configuration_is_member(&before->state, m->id) && !m->is_stopping &&
         random_chance(&w->random, 700)) {
@@ -477,7 +492,8 @@ static void apply_entry(struct world *w, struct member *m, const struct entry *e
                  (unsigned long)e->index, (unsigned long)m->machine.applied);
     }
     const struct command *c = e->type == ENTRY_NORMAL ? command_of(e->payload) : NULL;
-    /* The core may ask for a snapshot from within: applied index and configuration move together. */
+    /* The core may ask for a snapshot from within: applied index and configuration move together.
+     */
     if (entry_is_change(e))
         apply_change(w, m, e);
     enum machine_verdict verdict = machine_apply(&m->machine, c);
@@ -506,6 +522,8 @@ void member_apply(struct world *w, struct member *m)
     packet_release(w, a->message);
     a->next = w->applying_pool;
     w->applying_pool = a;
+    if (m->indexed_reads != 0)
+        client_check_reads(w, m);
     schedule_apply(w, m);
 }
 
@@ -518,11 +536,14 @@ static void installed(struct world *w, struct member *m, const struct write *op)
     covered(w, COVERAGE_SNAPSHOT_INSTALLED);
     m->machine = op->image->machine;
     m->snapshot_floor = m->machine.applied;
+    m->snapshot_due = false;
     if (m->configuration->hash != op->image->configuration->hash)
         covered(w, COVERAGE_SNAPSHOT_CHANGES_CONFIGURATION);
     box_release(m->configuration);
     m->configuration = box_reference(op->image->configuration);
     oracle_applied(w, m, op->snapshot->index, op->snapshot->term);
+    if (m->indexed_reads != 0)
+        client_check_reads(w, m);
     if (!configuration_equal(raft_configuration(m->raft), &m->configuration->state) &&
         m->status.commit == op->snapshot->index)
         violated(w, "I6", "member %u: the core's configuration is not its snapshot's",
@@ -535,6 +556,8 @@ static void finish_turn(struct world *w, struct member *m, struct write *op)
         network_send(w, m, &op->responses[i]->message);
     for (size_t i = 0; i < op->committed.count; i++)
         apply_entry(w, m, &op->committed.items[i]);
+    if (m->indexed_reads != 0)
+        client_check_reads(w, m);
     m->turn_busy = false;
     enum err error = raft_advance(m->raft);
     raft_status(m->raft, &m->status);
@@ -627,8 +650,8 @@ void member_resume(struct world *w, struct member *m)
 }
 
 /* Whether those who stay are a quorum of those who vote now. If not, a leader that applies its own
- * removal and steps down may be the only one that knows that it is committed, and the rest can elect
- * nobody: they still need its vote, and its log may be longer. */
+ * removal and steps down may be the only one that knows that it is committed, and the rest can
+ * elect nobody: they still need its vote, and its log may be longer. */
 static bool keeps_a_quorum(const struct configuration_state *now,
                            const struct configuration_change *c)
 {
@@ -659,8 +682,7 @@ static bool is_taken(struct world *w, struct member *m, const struct raft_messag
     for (size_t i = 0; i < message->entries.count; i++) {
         const struct entry *e = &message->entries.items[i];
         struct configuration_change c;
-        if (!entry_is_change(e) ||
-            change_decode(&c, e->type, payload_bytes(e->payload)) != OK ||
+        if (!entry_is_change(e) || change_decode(&c, e->type, payload_bytes(e->payload)) != OK ||
             keeps_a_quorum(raft_configuration(m->raft), &c))
             continue;
         covered(w, COVERAGE_CHANGE_REFUSED_BY_OWNER);

@@ -71,19 +71,23 @@ struct profile {
     bool rollback; /* disks may be rolled back; members then ask all others at each start */
     bool fifo;     /* each link keeps its order */
     unsigned loss, duplication;
+    unsigned poor_hints; /* rejections that hint lower than they could, as others' cores do */
     uint64_t delay_min, delay_spread, long_delay;
     unsigned long_delay_chance;
     uint64_t disk_min, disk_spread, slow_disk;
     unsigned slow_disk_chance;
-    unsigned batching; /* a ready is put off, so that several inputs come before it */
+    unsigned batching;  /* a ready is put off, so that several inputs come before it */
     unsigned drift_max; /* clocks run up to that many times faster or slower */
     unsigned clients;
     uint64_t think;
+    bool flood;     /* writes come without waiting for answers, at the leader */
     unsigned reads; /* the share of reads */
     uint64_t fault_interval, admin_interval;
+    bool simple_changes; /* of one voter, one upon the other, at whoever thinks it leads */
     unsigned compaction; /* at each write */
     unsigned keep_max;   /* entries behind a compaction */
     unsigned leader_bias;
+    unsigned crash_new; /* of who just became leader */
     /* Weights of faults. */
     unsigned crash, crash_all, partition, isolate, one_way, pause, slow, full, io_error, transfer,
         campaign, forget, no_ticks, destroy, hostile, unreachable;
@@ -236,6 +240,7 @@ struct member {
     struct durable_id memory[MAX_MEMBERS];
     bool memory_changed;
     bool disk_was_full;
+    bool snapshot_due;       /* the core's configuration is that of a snapshot to come */
     uint64_t snapshot_floor; /* applied by an installed snapshot up to here */
     struct {
         bool active;
@@ -255,12 +260,12 @@ struct member {
     /* The oracle's. */
     struct raft_status status; /* at the last look */
     uint64_t seen_term, seen_commit, seen_applied;
-    uint64_t led_term; /* the last term that it led in this incarnation */
+    uint64_t led_term;  /* the last term that it led in this incarnation */
     uint64_t led_first; /* first index of it */
     bool completeness_due;
     uint64_t transferee;
     enum raft_role seen_role;
-    bool was_voter, was_learner;
+    bool was_learner;
 };
 
 /* --- clients ---------------------------------------------------------------------------------- */
@@ -293,6 +298,8 @@ enum event_kind {
     EVENT_LINKS_HEAL,
     EVENT_ADMIN,
     EVENT_STOP,
+    EVENT_CRASH,    /* and start soon, */
+    EVENT_CAMPAIGN, /* and campaign */
     EVENT_KIND_COUNT
 };
 
@@ -350,19 +357,19 @@ struct committed_entry {
 struct oracle {
     struct committed_entry *committed; /* by index */
     size_t committed_capacity;
-    uint64_t commit; /* the highest, of any member ever */
+    uint64_t commit;           /* the highest, of any member ever */
     struct variant **variants; /* by index */
     size_t variants_capacity, variants_count;
     struct variant *variant_pool, *variant_free; /* in use, and not */
     struct {
         uint64_t leader;
         uint32_t incarnation;
-    } *leaders; /* by term */
+    } * leaders; /* by term */
     size_t leaders_capacity;
     struct {
         uint64_t term, candidate;
     } granted[MAX_MEMBERS][8]; /* the last votes of each, a ring by term */
-    uint8_t *refused; /* by attempt */
+    uint8_t *refused;          /* by attempt */
     size_t refused_capacity;
     uint64_t joint_by_term; /* whose term entered the joint configuration in force */
     uint64_t newest_configuration_hash, rejected_pre_votes;
@@ -398,6 +405,7 @@ struct world {
     bool is_healed;
     uint64_t heal_time;
     bool rollback_pending;
+    uint64_t flood_leader, flood_commit, flood_since;
     struct oracle oracle;
     struct coverage_counts coverage;
     struct packet *packet_pool;
@@ -512,6 +520,7 @@ bool admin_change_in_flight(struct world *w);
 
 /* nemesis.c */
 void nemesis_event(struct world *w);
+void nemesis_crash(struct world *w, struct member *m);
 void nemesis_heal_links(struct world *w);
 void nemesis_heal(struct world *w);
 /* Whether the cluster can lose this member for good. */

@@ -10,8 +10,8 @@ struct world *trace_world;
 static const char *kind_text(enum event_kind kind)
 {
     static const char *const texts[EVENT_KIND_COUNT] = {
-        "tick",  "message", "disk",   "apply", "pump",  "resume", "start",
-        "report", "client",  "fault", "links-heal", "admin", "stop"};
+        "tick",   "message", "disk",       "apply", "pump", "resume", "start",   "report",
+        "client", "fault",   "links-heal", "admin", "stop", "crash",  "campaign"};
     return texts[kind];
 }
 

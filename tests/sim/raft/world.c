@@ -135,8 +135,8 @@ void image_release(struct image *i)
 
 static bool is_of_process(enum event_kind kind)
 {
-    return kind == EVENT_TICK || kind == EVENT_DISK || kind == EVENT_APPLY ||
-           kind == EVENT_PUMP || kind == EVENT_RESUME || kind == EVENT_STOP;
+    return kind == EVENT_TICK || kind == EVENT_DISK || kind == EVENT_APPLY || kind == EVENT_PUMP ||
+           kind == EVENT_RESUME || kind == EVENT_STOP || kind == EVENT_CRASH;
 }
 
 /* Removed: it goes away, unless it is about to come back. */
@@ -200,6 +200,13 @@ static void handle(struct world *w, const struct event *e)
     case EVENT_STOP:
         member_stop(w, m);
         break;
+    case EVENT_CRASH:
+        nemesis_crash(w, m);
+        break;
+    case EVENT_CAMPAIGN:
+        if (m->life == LIFE_UP && m->paused_until <= w->now)
+            member_called(w, m, raft_campaign(m->raft));
+        break;
     case EVENT_KIND_COUNT:
         assert(false);
     }
@@ -230,11 +237,8 @@ static bool run_event(struct world *w)
     }
     w->number++;
     struct trace_line *line = &w->last[w->number % TRACE_LAST];
-    *line = (struct trace_line){.number = w->number,
-                                .time = w->now,
-                                .kind = e.kind,
-                                .member = e.member,
-                                .value = e.value};
+    *line = (struct trace_line){
+        .number = w->number, .time = w->now, .kind = e.kind, .member = e.member, .value = e.value};
     w->line = line;
     handle(w, &e);
     const struct raft_status *s = &w->members[e.member].status;
@@ -307,6 +311,7 @@ static void clear(struct world *w)
     w->now = w->order = w->number = 0;
     w->trace_hash = 0;
     w->is_healed = w->rollback_pending = false;
+    w->flood_leader = 0;
     oracle_reset(&w->oracle);
 }
 
@@ -375,7 +380,8 @@ void world_run(struct world *w, uint64_t seed, const struct options *options)
     if (!w->profile.async_storage)
         covered(w, COVERAGE_SYNC_STORAGE);
     clients_start(w);
-    schedule(w, random_below(&w->random, 20 * TICK), EVENT_FAULT, 0, 0, NULL);
+    if (w->profile.fault_interval > 0)
+        schedule(w, random_below(&w->random, 20 * TICK), EVENT_FAULT, 0, 0, NULL);
     if (w->profile.admin_interval > 0)
         schedule(w, random_below(&w->random, w->profile.admin_interval), EVENT_ADMIN, 0, 0, NULL);
     while (w->number < options->events && run_event(w))
