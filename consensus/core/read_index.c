@@ -193,6 +193,7 @@ enum err core_handle_read_index(struct raft *r, const struct raft_message *m)
 {
     const struct configuration_state *c = &r->tracker.configuration;
     struct pending_read read = {.from = m->from, .context = m->entries.items[0].payload};
+    struct entry_id newest = {.term = r->term, .index = r->log.committed};
     if (c->voters.count == 1 && !configuration_is_joint(c)) {
         answer(r, &read, r->log.committed);
         return OK;
@@ -200,8 +201,7 @@ enum err core_handle_read_index(struct raft *r, const struct raft_message *m)
     if (r->postponed_reads.count + r->reads.unconfirmed.count >= RAFT_MAX_PENDING_READS)
         return ERR_LIMIT;
     /* A new leader does not know what is committed before an entry of its own term is. */
-    if (raft_log_term_or_zero(&r->log, r->log.committed) != r->term &&
-        !MUTANT(READ_BEFORE_OWN_COMMIT))
+    if (!raft_log_matches(&r->log, newest) && !MUTANT(READ_BEFORE_OWN_COMMIT))
         queue_add(r, &r->postponed_reads, &read);
     else
         confirm(r, &read);

@@ -104,7 +104,7 @@ struct raft_config {
     unsigned (*random)(void *context, unsigned below);
     void *random_context;
     struct raft_storage storage;
-    /* What the storage says at the start. */
+    /* What the storage says at the start. The commit index may lag behind APPLIED. */
     struct hard_state hard_state;
     struct configuration_state configuration; /* as of APPLIED */
     uint64_t applied;                         /* 0: the storage's first index - 1 */
@@ -182,7 +182,8 @@ struct raft_ready {
 };
 
 bool raft_has_ready(const struct raft *r);
-/* Hands out and takes as accepted. */
+/* Hands out and takes as accepted. Without asynchronous storage, not before raft_advance for the
+ * last one. */
 enum err raft_ready(struct raft *r, struct raft_ready *out) MUST_CHECK;
 /* Only without asynchronous storage: the last ready was carried out whole. */
 enum err raft_advance(struct raft *r) MUST_CHECK;

@@ -23,6 +23,59 @@ static void step(struct cluster *c, uint64_t to, const struct raft_message *m)
     assert_int_equal(raft_step(raft_of(c, to), m), OK);
 }
 
+/* --- the start -------------------------------------------------------------------------------- */
+
+static void assert_no_start(const struct raft_config *config)
+{
+    struct raft *r;
+    assert_int_equal(raft_create(&r, config), ERR_INVALID);
+}
+
+#define NO_START(good, change)                                                                     \
+    do {                                                                                           \
+        struct raft_config bad = (good);                                                           \
+        bad.change;                                                                                \
+        assert_no_start(&bad);                                                                     \
+    } while (0)
+
+static void test_a_start_that_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    struct raft_memory storage;
+    struct raft_config good = cluster_config();
+    struct raft *r;
+    raft_memory_init(&storage);
+    struct entry entries[] = {{.term = 1, .index = 1}, {.term = 1, .index = 2}};
+    assert_true(raft_memory_append(&storage, (struct entries){.items = entries, .count = 2}));
+    good.id = 1;
+    good.storage = raft_memory_storage(&storage);
+    good.hard_state = (struct hard_state){.term = 1, .commit = 1};
+    good.configuration.voters = (struct id_set){.count = 1, .ids = {1}};
+    assert_int_equal(raft_create(&r, &good), OK);
+    raft_destroy(r);
+    good.applied = 2; /* the word that it was committed was not durable yet */
+    assert_int_equal(raft_create(&r, &good), OK);
+    struct raft_status s;
+    raft_status(r, &s);
+    assert_int_equal(s.commit, 2);
+    raft_destroy(r);
+    good.applied = 0;
+    NO_START(good, id = RAFT_NONE);
+    NO_START(good, id = RAFT_APPEND_THREAD);
+    NO_START(good, heartbeat_ticks = 0);
+    NO_START(good, election_ticks = 1);
+    NO_START(good, max_inflight = 0);
+    NO_START(good, max_inflight_size = 1); /* below one message */
+    NO_START(good, random = NULL);
+    NO_START(good, hard_state.commit = 3); /* behind the log */
+    NO_START(good, hard_state.term = UINT64_MAX);
+    NO_START(good, applied = 3); /* behind the log */
+    NO_START(good, configuration.auto_leave = true);
+    assert_true(raft_memory_compact(&storage, 2));
+    NO_START(good, hard_state.commit = 1); /* before the log */
+    raft_memory_fini(&storage);
+}
+
 /* --- votes ------------------------------------------------------------------------------------ */
 
 /* Term and vote are written before the vote leaves; a restart in between forgets nothing that was
@@ -120,6 +173,25 @@ static void test_a_shorter_or_older_log_gets_no_vote(void **state)
         assert_int_equal(in_flight(&c, 3, MESSAGE_VOTE_RESPONSE)->reject, !cases[i].granted);
         lose(&c, 0);
     }
+    cluster_fini(&c);
+}
+
+static void test_a_lost_election_makes_a_follower_of_the_same_term(void **state)
+{
+    (void)state;
+    struct cluster c;
+    init(&c, 3);
+    assert_int_equal(raft_campaign(raft_of(&c, 1)), OK);
+    persist(&c, 1);
+    for (uint64_t id = 2; id <= 3; id++) {
+        struct raft_message no = {
+            .type = MESSAGE_VOTE_RESPONSE, .from = id, .to = 1, .term = 1, .reject = true};
+        assert_int_equal(status_of(&c, 1).role, RAFT_CANDIDATE);
+        step(&c, 1, &no);
+    }
+    assert_int_equal(status_of(&c, 1).role, RAFT_FOLLOWER);
+    assert_int_equal(status_of(&c, 1).term, 1);
+    assert_int_equal(status_of(&c, 1).vote, 1); /* no second one of that term */
     cluster_fini(&c);
 }
 
@@ -268,6 +340,25 @@ static void test_leadership_is_transferred(void **state)
     cluster_fini(&c);
 }
 
+/* Also what another follower had handed on to who it thought to be the leader. */
+static void test_a_follower_hands_the_wish_for_a_transfer_on(void **state)
+{
+    (void)state;
+    struct cluster c;
+    init(&c, 3);
+    elect(&c, 1);
+    struct raft_message m = {.type = MESSAGE_TRANSFER, .from = 3, .to = 2, .term = 1};
+    step(&c, 2, &m);
+    ready(&c, 2);
+    const struct raft_message *wish = in_flight(&c, 1, MESSAGE_TRANSFER);
+    assert_non_null(wish);
+    assert_int_equal(wish->from, 3);
+    assert_int_equal(wish->term, 1);
+    settle(&c);
+    assert_int_equal(status_of(&c, 3).role, RAFT_LEADER);
+    cluster_fini(&c);
+}
+
 static void test_a_lagging_target_catches_up_first(void **state)
 {
     (void)state;
@@ -352,11 +443,13 @@ static void test_a_follower_that_forgets_its_leader_grants_pre_votes(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_start_that_contradicts_itself_is_refused),
         cmocka_unit_test(test_a_vote_is_durable_before_it_is_sent),
         cmocka_unit_test(test_a_candidates_own_vote_counts_once_it_is_durable),
         cmocka_unit_test(test_the_same_candidate_may_ask_again),
         cmocka_unit_test(test_the_target_of_a_transfer_gets_no_second_vote),
         cmocka_unit_test(test_a_shorter_or_older_log_gets_no_vote),
+        cmocka_unit_test(test_a_lost_election_makes_a_follower_of_the_same_term),
         cmocka_unit_test(test_a_pre_vote_changes_neither_term_nor_vote),
         cmocka_unit_test(test_a_granted_pre_vote_is_no_vote),
         cmocka_unit_test(test_who_was_cut_off_does_not_disturb),
@@ -364,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_who_is_no_voter_does_not_campaign),
         cmocka_unit_test(test_a_learner_votes),
         cmocka_unit_test(test_leadership_is_transferred),
+        cmocka_unit_test(test_a_follower_hands_the_wish_for_a_transfer_on),
         cmocka_unit_test(test_a_lagging_target_catches_up_first),
         cmocka_unit_test(test_a_transfer_to_the_dead_ends),
         cmocka_unit_test(test_a_removed_target_ends_the_transfer),

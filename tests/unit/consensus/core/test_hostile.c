@@ -280,6 +280,12 @@ static void random_message(struct raft_message *m)
     }
 }
 
+static void forget_reads(struct member *m)
+{
+    while (m->read_count > 0)
+        free(m->read_context[--m->read_count]);
+}
+
 /* One member, and whatever comes: it holds its invariants, and its storage can follow. */
 static void run_random(unsigned seed)
 {
@@ -315,7 +321,7 @@ static void run_random(unsigned seed)
         /* Not applied: hostile entries are no changes to follow. */
         message_list_fini(&member(&c, 1)->to_apply);
         lose(&c, 2), lose(&c, 3), lose(&c, 4);
-        member(&c, 1)->read_count = 0;
+        forget_reads(member(&c, 1));
     }
     message_list_fini(&member(&c, 1)->to_store);
     cluster_fini(&c);
