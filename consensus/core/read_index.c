@@ -182,7 +182,12 @@ void core_read_acknowledged(struct raft *r, uint64_t from, struct bytes octets)
 
 static void confirm(struct raft *r, const struct pending_read *asked)
 {
+    const struct configuration_state *c = &r->tracker.configuration;
     struct pending_read read = *asked;
+    if (c->voters.count == 1 && !configuration_is_joint(c)) {
+        answer(r, &read, r->log.committed);
+        return;
+    }
     read.index = r->log.committed;
     queue_add(r, &r->reads.unconfirmed, &read);
     note_ack(r, r->id, core_read_newest_token(r));
@@ -191,13 +196,8 @@ static void confirm(struct raft *r, const struct pending_read *asked)
 
 enum err core_handle_read_index(struct raft *r, const struct raft_message *m)
 {
-    const struct configuration_state *c = &r->tracker.configuration;
     struct pending_read read = {.from = m->from, .context = m->entries.items[0].payload};
     struct entry_id newest = {.term = r->term, .index = r->log.committed};
-    if (c->voters.count == 1 && !configuration_is_joint(c)) {
-        answer(r, &read, r->log.committed);
-        return OK;
-    }
     if (r->postponed_reads.count + r->reads.unconfirmed.count >= RAFT_MAX_PENDING_READS)
         return ERR_LIMIT;
     /* A new leader does not know what is committed before an entry of its own term is. */

@@ -453,6 +453,9 @@ func verdictOf(n *node, cc *pb.ConfChangeV2) uint64 {
 }
 
 func (c *cluster) applyChange(n *node, entry *pb.Entry, cc pb.ConfChangeI) {
+	if n.in.unstableSnapshot() != nil {
+		return // an intended difference
+	}
 	r := random{c.seed ^ entry.GetIndex()<<32 ^ entry.GetTerm()}
 	if r.chance(c.style.ownerRefuses) { // every member's owner comes to the same decision
 		cc = &pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(0))}

@@ -24,7 +24,9 @@ import (
 //   - entries with gaps, falling terms or undecodable changes: stored there as they are;
 //   - messages from nobody, to another, or from a node itself that it does not send to itself: handled there as others.
 //
-// And differences by design: a change that contradicts the configuration when it is applied is a verdict, not a panic
+// And differences by design: the only voter answers no read before an entry of its own term is committed, for after a
+// restart its commit index may be lower than what it answered before; a change that is applied while a snapshot waits to be
+// installed is part of that, and does nothing; a change that contradicts the configuration when it is applied is a verdict, not a panic
 // (the events compare the verdicts); without any limit on what is applied at once there is one entry, not a panic
 // (MaxSizePerMsg 0 needs a MaxCommittedSizePerReady here); the number of reads that wait is bounded, far above what is
 // asked here.
@@ -214,7 +216,9 @@ func (c *cluster) doStep(number uint64) {
 	case kindRead:
 		n = c.orLeader(r, n)
 		for range pick(r, []int{1, 1, 1, 1, 1, 2, 20}) {
-			c.readIndex(n, []byte(fmt.Sprintf("%0*d", r.below(5), r.below(6))))
+			if context := []byte(fmt.Sprintf("%0*d", r.below(5), r.below(6))); !n.in.leadsAloneAnew(n.storage) {
+				c.readIndex(n, context)
+			}
 		}
 	case kindTransfer:
 		c.transfer(c.orLeader(r, n), uint64(1+r.below(len(c.nodes)+1)))
@@ -348,6 +352,9 @@ func (c *cluster) doDeliver(r *random) {
 func (c *cluster) arrive(m *pb.Message) {
 	n := c.node(m.GetTo())
 	if n == nil {
+		return
+	}
+	if m.GetType() == pb.MsgReadIndex && n.in.leadsAloneAnew(n.storage) {
 		return
 	}
 	// etcd-io/raft panics when it hands on a transfer a second time.

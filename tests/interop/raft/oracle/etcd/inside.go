@@ -115,6 +115,21 @@ func (in inside) pendingReads() int {
 	return len(read[[]unsafe.Pointer](in.raft, at.postponedReads)) + len(read[[]unsafe.Pointer](readOnly, at.unconfirmedReads))
 }
 
+// A leader, the only voter, that has not committed an entry of its own term.
+func (in inside) leadsAloneAnew(s *storage) bool {
+	if in.state() != raft.StateLeader || !in.tracker().IsSingleton() {
+		return false
+	}
+	committed := in.committed()
+	for _, e := range in.unstableEntries() {
+		if e.GetIndex() == committed {
+			return e.GetTerm() != in.term()
+		}
+	}
+	term, err := s.Term(committed)
+	return err != nil || term != in.term()
+}
+
 func (in inside) last(s *storage) (index, term uint64) {
 	if entries := in.unstableEntries(); len(entries) > 0 {
 		e := entries[len(entries)-1]
