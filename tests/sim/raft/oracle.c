@@ -337,6 +337,12 @@ void oracle_pumped(struct world *w, struct member *m)
     check_commit(w, m);
     if (m->completeness_due && !m->turn_busy)
         check_completeness(w, m);
+    if (!m->configuration_changed || m->snapshots_pending > 0 || m->turn_busy)
+        return;
+    m->configuration_changed = false;
+    if (!configuration_equal(raft_configuration(m->raft), &m->configuration->state))
+        violated(w, "I6", "member %lu: the core's configuration is not that of what is applied",
+                 U(m->id));
 }
 
 void oracle_started(struct world *w, struct member *m)
@@ -620,8 +626,7 @@ bool oracle_converged(struct world *w, const char **text)
         const struct member *m = &w->members[all.ids[i]];
         if (!agrees(m, l, text))
             return false;
-        if (m->snapshot_due ||
-            !configuration_equal(raft_configuration(m->raft), &m->configuration->state))
+        if (!configuration_equal(raft_configuration(m->raft), &m->configuration->state))
             violated(w, "I6", "member %lu: the core has another configuration", U(m->id));
         if (m->machine.content != machine_content(&m->machine))
             violated(w, "I6", "member %lu: its state is not what its hash says", U(m->id));

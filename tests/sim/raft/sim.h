@@ -240,8 +240,9 @@ struct member {
     struct durable_id memory[MAX_MEMBERS];
     bool memory_changed;
     bool disk_was_full;
-    bool snapshot_due;       /* the core's configuration is that of a snapshot to come */
-    uint64_t snapshot_floor; /* applied by an installed snapshot up to here */
+    unsigned snapshots_pending; /* handed out, not installed: the core's configuration is theirs */
+    bool configuration_changed; /* to be compared with the core's, once none is pending */
+    uint64_t snapshot_floor;    /* applied by an installed snapshot up to here */
     struct {
         bool active;
         uint64_t sequence;
