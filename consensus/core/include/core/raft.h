@@ -17,8 +17,8 @@
  *   3. messages to other members may be sent at once, all but MESSAGE_VOTE: that waits for the
  *      MESSAGE_STORE of its ready. A candidate whose request was faster than its disk could crash
  *      and win the same term a second time, with other entries;
- *   4. MESSAGE_STORE (entries, hard state, snapshot) is made durable, appends in the order they were
- *      handed out; only then the messages among its responses may be delivered, to others and to
+ *   4. MESSAGE_STORE (entries, hard state, snapshot) is made durable, in the order they were handed
+ *      out; only then the messages among its responses may be delivered, to others and to
  *      ourselves (raft_step);
  *   5. MESSAGE_APPLY (committed entries) is applied, in order; then its response is stepped. With
  *      asynchronous storage only entries that are durable here are handed out.
