@@ -31,7 +31,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-uint64_t raft_log_first(struct raft_log *l)
+uint64_t raft_log_first(const struct raft_log *l)
 {
     uint64_t index;
     if (unstable_first(&l->unstable, &index))
@@ -39,7 +39,7 @@ uint64_t raft_log_first(struct raft_log *l)
     return l->storage.first_index(l->storage.context);
 }
 
-uint64_t raft_log_last(struct raft_log *l)
+uint64_t raft_log_last(const struct raft_log *l)
 {
     uint64_t index;
     if (unstable_last(&l->unstable, &index))
@@ -47,7 +47,7 @@ uint64_t raft_log_last(struct raft_log *l)
     return l->storage.last_index(l->storage.context);
 }
 
-enum err raft_log_term(struct raft_log *l, uint64_t index, uint64_t *term)
+static enum err look_up_term(const struct raft_log *l, uint64_t index, uint64_t *term)
 {
     if (unstable_term(&l->unstable, index, term))
         return OK;
@@ -56,16 +56,21 @@ enum err raft_log_term(struct raft_log *l, uint64_t index, uint64_t *term)
         return ERR_NOT_FOUND;
     if (index > raft_log_last(l))
         return ERR_INVALID;
-    enum err error = l->storage.term(l->storage.context, index, term);
+    return l->storage.term(l->storage.context, index, term);
+}
+
+enum err raft_log_term(struct raft_log *l, uint64_t index, uint64_t *term)
+{
+    enum err error = look_up_term(l, index, term);
     if (error != OK && error != ERR_NOT_FOUND && error != ERR_INVALID)
         raft_log_fail(l, error);
     return error;
 }
 
-uint64_t raft_log_term_or_zero(struct raft_log *l, uint64_t index)
+uint64_t raft_log_term_or_zero(const struct raft_log *l, uint64_t index)
 {
-    uint64_t term = 0;
-    return raft_log_term(l, index, &term) == OK ? term : 0;
+    uint64_t term;
+    return look_up_term(l, index, &term) == OK ? term : 0;
 }
 
 struct entry_id raft_log_last_id(struct raft_log *l)
@@ -210,12 +215,12 @@ void raft_log_restore(struct raft_log *l, const struct snapshot *s)
 
 /* --- applying --------------------------------------------------------------------------------- */
 
-static uint64_t max_appliable(struct raft_log *l, bool unstable_too)
+static uint64_t max_appliable(const struct raft_log *l, bool unstable_too)
 {
     return unstable_too ? l->committed : min(l->committed, l->unstable.offset - 1);
 }
 
-bool raft_log_has_next_committed(struct raft_log *l, bool unstable_too)
+bool raft_log_has_next_committed(const struct raft_log *l, bool unstable_too)
 {
     /* A snapshot goes first, whole. */
     if (l->applying_paused || l->unstable.snapshot != NULL)

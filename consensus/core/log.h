@@ -34,12 +34,12 @@ void raft_log_fini(struct raft_log *l);
 /* Keeps the first. OK does nothing. True if there is any. */
 bool raft_log_fail(struct raft_log *l, enum err error);
 
-uint64_t raft_log_first(struct raft_log *l);
-uint64_t raft_log_last(struct raft_log *l);
+uint64_t raft_log_first(const struct raft_log *l);
+uint64_t raft_log_last(const struct raft_log *l);
 /* ERR_NOT_FOUND: compacted; ERR_INVALID: behind the last; or the log's error. */
 enum err raft_log_term(struct raft_log *l, uint64_t index, uint64_t *term) MUST_CHECK;
-/* 0 where it is not known. */
-uint64_t raft_log_term_or_zero(struct raft_log *l, uint64_t index);
+/* 0 where it is not known, also where the storage fails, which is not kept. */
+uint64_t raft_log_term_or_zero(const struct raft_log *l, uint64_t index);
 struct entry_id raft_log_last_id(struct raft_log *l);
 bool raft_log_matches(struct raft_log *l, struct entry_id id);
 /* Whether THEIRS may lead us (thesis section 3.6.1). */
@@ -66,7 +66,7 @@ void raft_log_restore(struct raft_log *l, const struct snapshot *s);
 
 /* Whether raft_log_next_committed would find something. Entries that are not durable here count if
  * UNSTABLE_TOO. */
-bool raft_log_has_next_committed(struct raft_log *l, bool unstable_too);
+bool raft_log_has_next_committed(const struct raft_log *l, bool unstable_too);
 void raft_log_next_committed(struct raft_log *l, bool unstable_too, struct entry_list *out);
 /* Entries up to INDEX with SIZE bytes were handed out. */
 void raft_log_accept_applying(struct raft_log *l, uint64_t index, uint64_t size, bool unstable_too);

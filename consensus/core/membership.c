@@ -43,6 +43,12 @@ enum err raft_apply_change(struct raft *r, const struct configuration_change *c,
     struct change_outcome outcome;
     if (raft_failed(r))
         return r->log.error;
+    /* Older than the snapshot that has come meanwhile: its configuration has this change. */
+    if (r->log.unstable.snapshot != NULL) {
+        if (verdict != NULL)
+            *verdict = CHANGE_OK;
+        return OK;
+    }
     enum change_verdict v =
         configuration_apply(&r->tracker.configuration, c != NULL ? c : &leave, &outcome);
     if (v == CHANGE_OK)

@@ -26,15 +26,13 @@ static bool is_start_sane(const struct raft_config *c)
 {
     uint64_t first = c->storage.first_index(c->storage.context);
     uint64_t last = c->storage.last_index(c->storage.context);
-    uint64_t commit = first - 1;
-    if (c->hard_state.term > RAFT_MAX_NUMBER || last > RAFT_MAX_NUMBER || first > last + 1)
+    const struct hard_state *hard = &c->hard_state;
+    bool is_new = hard->term == 0 && hard->vote == 0 && hard->commit == 0;
+    if (hard->term > RAFT_MAX_NUMBER || last > RAFT_MAX_NUMBER || first > last + 1)
         return false;
-    if (c->hard_state.term != 0 || c->hard_state.vote != 0 || c->hard_state.commit != 0) {
-        if (c->hard_state.commit < commit || c->hard_state.commit > last)
-            return false;
-        commit = c->hard_state.commit;
-    }
-    return c->applied == 0 || (c->applied >= first - 1 && c->applied <= commit);
+    if (!is_new && (hard->commit < first - 1 || hard->commit > last))
+        return false;
+    return c->applied == 0 || (c->applied >= first - 1 && c->applied <= last);
 }
 
 /* In place of the 0s that stand for other values. */
@@ -61,6 +59,9 @@ static void start(struct raft *r, const struct raft_config *config)
     r->vote = config->hard_state.vote;
     if (config->hard_state.commit > r->log.committed)
         r->log.committed = config->hard_state.commit;
+    /* What was applied was committed, even if the word of it was not durable yet. */
+    if (config->applied > r->log.committed)
+        r->log.committed = config->applied;
     if (config->applied > 0)
         raft_log_applied_to(&r->log, config->applied, 0);
     core_become_follower(r, r->term, RAFT_NONE);
@@ -233,7 +234,7 @@ enum err raft_report_snapshot(struct raft *r, uint64_t id, bool failed)
 
 void raft_status(const struct raft *r, struct raft_status *out)
 {
-    struct raft_log *log = (struct raft_log *)(uintptr_t)&r->log;
+    const struct raft_log *log = &r->log;
     *out = (struct raft_status){
         .id = r->id,
         .role = r->role,

@@ -182,7 +182,12 @@ void core_read_acknowledged(struct raft *r, uint64_t from, struct bytes octets)
 
 static void confirm(struct raft *r, const struct pending_read *asked)
 {
+    const struct configuration_state *c = &r->tracker.configuration;
     struct pending_read read = *asked;
+    if (c->voters.count == 1 && !configuration_is_joint(c)) {
+        answer(r, &read, r->log.committed);
+        return;
+    }
     read.index = r->log.committed;
     queue_add(r, &r->reads.unconfirmed, &read);
     note_ack(r, r->id, core_read_newest_token(r));
@@ -191,17 +196,12 @@ static void confirm(struct raft *r, const struct pending_read *asked)
 
 enum err core_handle_read_index(struct raft *r, const struct raft_message *m)
 {
-    const struct configuration_state *c = &r->tracker.configuration;
     struct pending_read read = {.from = m->from, .context = m->entries.items[0].payload};
-    if (c->voters.count == 1 && !configuration_is_joint(c)) {
-        answer(r, &read, r->log.committed);
-        return OK;
-    }
+    struct entry_id newest = {.term = r->term, .index = r->log.committed};
     if (r->postponed_reads.count + r->reads.unconfirmed.count >= RAFT_MAX_PENDING_READS)
         return ERR_LIMIT;
     /* A new leader does not know what is committed before an entry of its own term is. */
-    if (raft_log_term_or_zero(&r->log, r->log.committed) != r->term &&
-        !MUTANT(READ_BEFORE_OWN_COMMIT))
+    if (!raft_log_matches(&r->log, newest) && !MUTANT(READ_BEFORE_OWN_COMMIT))
         queue_add(r, &r->postponed_reads, &read);
     else
         confirm(r, &read);

@@ -27,12 +27,10 @@ static bool applies_unstable(const struct raft *r)
 
 bool raft_has_ready(const struct raft *r)
 {
-    /* Looking at the log may meet a failure of the storage, which is then kept. */
-    struct raft_log *log = (struct raft_log *)(uintptr_t)&r->log;
     return soft_state_changed(r) || hard_state_changed(r) ||
-           unstable_next_snapshot(&log->unstable) != NULL || r->messages.count > 0 ||
-           r->after_store.count > 0 || unstable_next_entries(&log->unstable).count > 0 ||
-           raft_log_has_next_committed(log, applies_unstable(r)) || r->read_states.count > 0;
+           unstable_next_snapshot(&r->log.unstable) != NULL || r->messages.count > 0 ||
+           r->after_store.count > 0 || unstable_next_entries(&r->log.unstable).count > 0 ||
+           raft_log_has_next_committed(&r->log, applies_unstable(r)) || r->read_states.count > 0;
 }
 
 /* --- answers of the storage, as it will give them --------------------------------------------- */

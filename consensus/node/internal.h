@@ -71,8 +71,9 @@ struct store_work {
     struct store_work *next;
     struct node *node;
     struct raft_message message;
-    uint64_t durable_to; /* what of its entries no later write overwrites; 0: none */
-    bool is_done;        /* durable, or nothing to write */
+    struct message_list votes; /* asked for by the same ready: they wait for its write, too */
+    uint64_t durable_to;       /* what of its entries no later write overwrites; 0: none */
+    bool is_done;              /* durable, or nothing to write */
 };
 
 struct apply_work {
@@ -221,7 +222,8 @@ void node_tail_trim(struct node *n);
 uint64_t node_next_cut(struct node *n);
 
 /* store.c */
-void node_store(struct node *n, const struct raft_message *m);
+/* M is of READY, or without anything to write. */
+void node_store(struct node *n, const struct raft_message *m, const struct raft_ready *ready);
 /* Steps and sends the responses of what is done. */
 void node_deliver_stored(struct node *n);
 void node_store_fini(struct node *n);

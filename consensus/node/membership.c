@@ -26,6 +26,22 @@ static enum err propose_enveloped(struct node *n, const struct configuration_cha
     return OK;
 }
 
+/* Whether those of the present voters who stay are a quorum of them. If not, and the leader is one
+ * of those who go, the rest may not know yet that they are the rest, and need for ever the votes of
+ * who is gone (docs/consensus.md). The last one of two may stay alone, as it leads. */
+static bool keeps_a_quorum(const struct node *n, const struct configuration_change *change)
+{
+    const struct configuration_state *now = &n->configuration;
+    struct change_outcome outcome;
+    size_t stay = 0;
+    if (configuration_apply(now, change, &outcome) != CHANGE_OK)
+        return true; /* the leader's core refuses it */
+    const struct id_set *voters = &outcome.state.voters;
+    for (size_t i = 0; i < now->voters.count; i++)
+        stay += id_set_has(voters, now->voters.ids[i]);
+    return stay > now->voters.count / 2 || (voters->count == 1 && voters->ids[0] == n->member_id);
+}
+
 /* Only where we lead: then the index tells, should the core put nothing in its place. */
 static enum err propose_as_leader(struct node *n, const struct configuration_change *change,
                                   void *proposal)
@@ -38,6 +54,8 @@ static enum err propose_as_leader(struct node *n, const struct configuration_cha
     raft_status(n->core, &status);
     if (node_is_over(n) || status.role != RAFT_LEADER)
         return ERR_REFUSED;
+    if (!keeps_a_quorum(n, change))
+        return ERR_INVALID;
     struct pending *p = node_pending_create(n, proposal, change->context.size);
     if (p == NULL)
         return ERR_NO_MEMORY;
@@ -82,6 +100,22 @@ static enum err take_effect(struct node *n, const struct configuration_change *c
     return error;
 }
 
+static void on_flushed(void *context, enum err outcome UNUSED)
+{
+    node_leave(context); /* a failure halts the journal, which is noticed elsewhere */
+}
+
+/* At once and with the commit index: a member that was removed may be switched off as soon as its
+ * removal is told, and must not be needed to find out about it. */
+static void flush(struct node *n, uint64_t index)
+{
+    if (n->hard.commit < index)
+        n->hard.commit = index;
+    struct journal_write write = {.hard_state = &n->hard};
+    if (n->core != NULL && journal_submit(n->journal, &write, on_flushed, n) == OK)
+        node_enter(n);
+}
+
 enum err node_apply_change(struct node *n, const struct entry *e)
 {
     struct configuration_change c;
@@ -94,6 +128,7 @@ enum err node_apply_change(struct node *n, const struct entry *e)
         error = journal_stage_configuration(n->journal, e->index, &n->configuration);
     if (error != OK)
         return error;
+    flush(n, e->index);
     void *tag = NULL;
     if (node_envelope_read(&envelope, c.context)) {
         c.context = envelope.content;

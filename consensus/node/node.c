@@ -89,7 +89,9 @@ static void carry_out(struct node *n, const struct raft_ready *ready)
     for (size_t i = 0; i < ready->message_count && !node_is_over(n); i++) {
         const struct raft_message *m = &ready->messages[i];
         if (m->type == MESSAGE_STORE)
-            node_store(n, m);
+            node_store(n, m, ready);
+        else if (m->type == MESSAGE_VOTE)
+            continue; /* goes with the MESSAGE_STORE, which has our term and vote */
         else if (m->type == MESSAGE_APPLY)
             node_apply(n, m);
         else

@@ -66,15 +66,49 @@ static enum err submit(struct node *n, struct store_work *w)
     return error;
 }
 
-void node_store(struct node *n, const struct raft_message *m)
+/* A candidate whose request was faster than its disk could crash, and win the same term a second
+ * time with other entries. */
+static enum err take_votes(struct store_work *w, const struct raft_ready *ready)
+{
+    enum err error = OK;
+    for (size_t i = 0; i < ready->message_count && error == OK; i++) {
+        struct raft_message copy;
+        if (ready->messages[i].type != MESSAGE_VOTE)
+            continue;
+        error = message_copy(&copy, &ready->messages[i]);
+        if (error == OK)
+            error = message_list_take(&w->votes, &copy);
+    }
+    return error;
+}
+
+static void discard(struct store_work *w)
+{
+    message_fini(&w->message);
+    message_list_fini(&w->votes);
+    free(w);
+}
+
+static struct store_work *create_work(struct node *n, const struct raft_message *m,
+                                      const struct raft_ready *ready)
 {
     struct store_work *w = calloc(1, sizeof(*w));
-    if (w == NULL || message_copy(&w->message, m) != OK) {
-        free(w);
+    if (w == NULL)
+        return NULL;
+    w->node = n;
+    if (message_copy(&w->message, m) == OK && take_votes(w, ready) == OK)
+        return w;
+    discard(w);
+    return NULL;
+}
+
+void node_store(struct node *n, const struct raft_message *m, const struct raft_ready *ready)
+{
+    struct store_work *w = create_work(n, m, ready);
+    if (w == NULL) {
         node_halt(n, "out of memory");
         return;
     }
-    w->node = n;
     bool must_write = m->entries.count > 0;
     if (m->term != 0) {
         must_write |= m->term != n->hard.term || m->vote != n->hard.vote;
@@ -99,16 +133,12 @@ static struct store_work *pop(struct node *n)
     return w;
 }
 
-static void discard(struct store_work *w)
-{
-    message_fini(&w->message);
-    free(w);
-}
-
 void node_deliver_stored(struct node *n)
 {
     while (!node_is_over(n) && n->storing != NULL && n->storing->is_done) {
         struct store_work *w = pop(n);
+        for (size_t i = 0; i < w->votes.count; i++)
+            node_send(n, &w->votes.items[i]);
         for (size_t i = 0; i < w->message.response_count && !node_is_over(n); i++) {
             const struct raft_message *m = &w->message.responses[i];
             if (m->to != n->member_id)

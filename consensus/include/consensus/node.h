@@ -160,7 +160,8 @@ void node_destroy(struct node *n);
 enum err node_propose(struct node *n, struct bytes command, void *proposal) MUST_CHECK;
 /* Proposes a change of the configuration under a tag; its end is machine.changed or
  * machine.dropped. CHANGE's context is the owner's, copied. ERR_REFUSED: we do not lead;
- * ERR_INVALID: it makes no sense; others as node_propose. */
+ * ERR_INVALID: it makes no sense, or too few of the present voters would stay to go on without
+ * those who leave; others as node_propose. */
 enum err node_propose_change(struct node *n, const struct configuration_change *change,
                              void *proposal) MUST_CHECK;
 /* As leader: begins to hand leadership over; while that lasts, at most an election time-out,

@@ -768,6 +768,40 @@ static const char *run_rotate(struct environment *e, const struct dd_block *b)
     return DONE;
 }
 
+/* What is left of a list without what TO was to get from itself. */
+static void forget_own(struct message_list *list, uint64_t to)
+{
+    struct message_list rest = {0};
+    for (size_t i = 0; i < list->count; i++) {
+        struct raft_message *m = &list->items[i];
+        if (m->to == to && is_local(m))
+            continue;
+        enum err error = message_list_take(&rest, m);
+        assert(error == OK);
+    }
+    message_list_fini(list);
+    *list = rest;
+}
+
+/* A crash: what was not processed is gone, what the storage holds is where it goes on. */
+static const char *run_restart(struct environment *e, const struct dd_block *b)
+{
+    struct node *n = first_node(e, b);
+    const struct snapshot *newest = &n->storage.history[n->storage.history_count - 1];
+    if (newest->index < n->storage.before)
+        newest = &n->storage.installed;
+    n->config.hard_state = n->storage.hard_state;
+    n->config.configuration = newest->configuration;
+    n->config.applied = newest->index;
+    raft_destroy(n->raft);
+    message_list_fini(&n->store_work);
+    message_list_fini(&n->apply_work);
+    forget_own(&e->network, n->config.id);
+    enum err error = raft_create(&n->raft, &n->config);
+    assert(error == OK);
+    return DONE;
+}
+
 static const char *run_log_level(struct environment *e, const struct dd_block *b)
 {
     return set_level(e, b->args[0].key) ? DONE : bad_level;
@@ -818,6 +852,7 @@ static const struct {
     {"read-index", run_read_index},
     {"report-snapshot", run_report_snapshot},
     {"report-unreachable", run_unreachable},
+    {"restart", run_restart},
     {"rotate-msgs", run_rotate},
     {"send-snapshot", run_send_snapshot},
     {"set-randomized-election-timeout", run_set_timeout},

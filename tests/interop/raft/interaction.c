@@ -4,7 +4,12 @@
  *
  * Go's log text (lines that begin with DEBUG, INFO, WARN, ERROR or FATAL) is that implementation's
  * own affair: such lines do not count, and a block that holds nothing else says the same as "ok".
- * Exit code 0 if all files agree, 1 if one does not, 2 if one cannot be read. */
+ * Besides that project's commands there are read-index ID TEXT, report-snapshot ID ID
+ * failed|finished, duplicate-msgs ID, rotate-msgs ID (the first message to ID goes behind all
+ * others), restart ID (a crash: what was not processed is gone), and for add-nodes the options
+ * max-message-size, max-inflight-size, max-uncommitted-size and no-forwarding. VERBOSE in the
+ * environment shows all of what a block that differs said. Exit code 0 if all files agree, 1 if one
+ * does not, 2 if one cannot be read. */
 #include "tests/interop/raft/environment.h"
 
 #include <stdio.h>

@@ -14,9 +14,11 @@
  *   1. raft_tick, raft_step, raft_propose, ...: any number of them;
  *   2. raft_has_ready, then raft_ready: what is to be done. It counts as taken: the next ready
  *      starts behind it;
- *   3. messages to other members may be sent at once, all of them;
- *   4. MESSAGE_STORE (entries, hard state, snapshot) is made durable, appends in the order they
- * were handed out; only then the messages among its responses may be delivered, to others and to
+ *   3. messages to other members may be sent at once, all but MESSAGE_VOTE: that waits for the
+ *      MESSAGE_STORE of its ready. A candidate whose request was faster than its disk could crash
+ *      and win the same term a second time, with other entries;
+ *   4. MESSAGE_STORE (entries, hard state, snapshot) is made durable, in the order they were handed
+ *      out; only then the messages among its responses may be delivered, to others and to
  *      ourselves (raft_step);
  *   5. MESSAGE_APPLY (committed entries) is applied, in order; then its response is stepped. With
  *      asynchronous storage only entries that are durable here are handed out.
@@ -104,7 +106,7 @@ struct raft_config {
     unsigned (*random)(void *context, unsigned below);
     void *random_context;
     struct raft_storage storage;
-    /* What the storage says at the start. */
+    /* What the storage says at the start. The commit index may lag behind APPLIED. */
     struct hard_state hard_state;
     struct configuration_state configuration; /* as of APPLIED */
     uint64_t applied;                         /* 0: the storage's first index - 1 */
@@ -149,7 +151,12 @@ enum err raft_report_snapshot(struct raft *r, uint64_t id, bool failed) MUST_CHE
 /* The owner applied the change C (NULL: leave the joint configuration), an entry of
  * READY.committed, and the configuration is from now on raft_configuration's. Other than CHANGE_OK
  * in VERDICT: C contradicts the configuration in force, which does not change, and every member
- * comes to the same verdict. VERDICT may be NULL. */
+ * comes to the same verdict. VERDICT may be NULL. May ask storage.snapshot, so applied index and
+ * configuration move together there. While a snapshot waits to be installed nothing changes: it
+ * has C already, and the configuration as of the owner's applied index is the owner's to compute.
+ * A leader that applies its own removal or demotion steps down (step_down_on_removal); the owner
+ * refuses to propose changes after which fewer than a quorum of the present voters stay, for the
+ * rest might need the vote of who left. */
 enum err raft_apply_change(struct raft *r, const struct configuration_change *c,
                            enum change_verdict *verdict) MUST_CHECK;
 
@@ -182,7 +189,8 @@ struct raft_ready {
 };
 
 bool raft_has_ready(const struct raft *r);
-/* Hands out and takes as accepted. */
+/* Hands out and takes as accepted. Without asynchronous storage, not before raft_advance for the
+ * last one. */
 enum err raft_ready(struct raft *r, struct raft_ready *out) MUST_CHECK;
 /* Only without asynchronous storage: the last ready was carried out whole. */
 enum err raft_advance(struct raft *r) MUST_CHECK;
