@@ -12,12 +12,17 @@
 
 #define SAME_RUN (UINT64_C(1) << 32) /* numbers nearer than this */
 
+static bool is_of_run(const struct heard *h, uint64_t origin, uint64_t number)
+{
+    return h->origin == origin && number - h->highest + SAME_RUN < 2 * SAME_RUN;
+}
+
 static struct heard *find(struct node *n, uint64_t origin, uint64_t number)
 {
     struct heard *oldest = &n->heard[0];
     for (size_t i = 0; i < NODE_HEARD_RUNS; i++) {
         struct heard *h = &n->heard[i];
-        if (h->origin == origin && number - h->highest + SAME_RUN < 2 * SAME_RUN)
+        if (is_of_run(h, origin, number))
             return h;
         if (h->last_use < oldest->last_use)
             oldest = h;
@@ -69,6 +74,7 @@ static bool begin_term(struct node *n, uint64_t term)
 
 bool node_hear(struct node *n, const struct raft_message *m, uint64_t term, struct entry_list *out)
 {
+    struct heard *h = NULL; /* the last one's: nearly always this one's, too */
     if (!begin_term(n, term) || entry_list_reserve(out, m->entries.count) != OK)
         return false;
     for (size_t i = 0; i < m->entries.count; i++) {
@@ -76,7 +82,8 @@ bool node_hear(struct node *n, const struct raft_message *m, uint64_t term, stru
         struct envelope envelope;
         if (!node_envelope_read(&envelope, payload_bytes(e->payload)))
             continue;
-        struct heard *h = find(n, envelope.origin, envelope.number);
+        if (h == NULL || !is_of_run(h, envelope.origin, envelope.number))
+            h = find(n, envelope.origin, envelope.number);
         h->last_use = ++n->heard_count;
         if (note(h, envelope.number) && entry_list_add(out, e) != OK)
             return false;

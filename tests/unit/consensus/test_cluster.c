@@ -77,6 +77,27 @@ static void a_follower_hands_proposals_and_reads_on(void **state)
     cluster_fini(c);
 }
 
+/* cluster.c fails where a command comes to two indexes. */
+static void what_is_handed_on_twice_is_applied_once(void **state)
+{
+    (void)state;
+    struct cluster *c = begin(3, 61);
+    size_t follower = other_than(c, cluster_elect(c));
+    c->repeat = 100;
+    c->delay_ms = 10;
+    for (int i = 0; i < 300; i++) {
+        assert_int_not_equal(cluster_propose(c, follower), 0);
+        if (i % 5 == 0)
+            cluster_run_ms(c, 2);
+    }
+    cluster_run_until(c, nothing_waits);
+    for (int64_t id = 1; id <= c->command_count; id++)
+        assert_int_equal(c->commands[id].fate, FATE_APPLIED);
+    cluster_converge(c);
+    assert_int_equal(c->members[0].count, c->command_count);
+    cluster_fini(c);
+}
+
 static void without_a_leader_proposals_are_refused_at_once(void **state)
 {
     (void)state;
@@ -566,6 +587,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_leader_takes_is_applied_by_all),
         cmocka_unit_test(a_follower_hands_proposals_and_reads_on),
+        cmocka_unit_test(what_is_handed_on_twice_is_applied_once),
         cmocka_unit_test(without_a_leader_proposals_are_refused_at_once),
         cmocka_unit_test(a_killed_leader_is_replaced_and_comes_back),
         cmocka_unit_test(all_stop_and_all_come_back),
