@@ -13,40 +13,6 @@ enum {
     SET_COUNT = 4,
 };
 
-bool message_crosses_network(enum message_type type)
-{
-    switch (type) {
-    case MESSAGE_PROPOSAL:
-    case MESSAGE_APPEND:
-    case MESSAGE_APPEND_RESPONSE:
-    case MESSAGE_VOTE:
-    case MESSAGE_VOTE_RESPONSE:
-    case MESSAGE_SNAPSHOT:
-    case MESSAGE_HEARTBEAT:
-    case MESSAGE_HEARTBEAT_RESPONSE:
-    case MESSAGE_TRANSFER:
-    case MESSAGE_TIMEOUT_NOW:
-    case MESSAGE_READ_INDEX:
-    case MESSAGE_READ_INDEX_RESPONSE:
-    case MESSAGE_PRE_VOTE:
-    case MESSAGE_PRE_VOTE_RESPONSE:
-        return true;
-    case MESSAGE_CAMPAIGN:
-    case MESSAGE_BEAT:
-    case MESSAGE_UNREACHABLE:
-    case MESSAGE_SNAPSHOT_STATUS:
-    case MESSAGE_CHECK_QUORUM:
-    case MESSAGE_STORE:
-    case MESSAGE_STORE_RESPONSE:
-    case MESSAGE_APPLY:
-    case MESSAGE_APPLY_RESPONSE:
-    case MESSAGE_FORGET_LEADER:
-    case MESSAGE_TYPE_COUNT:
-        break;
-    }
-    return false;
-}
-
 /* --- to bytes --------------------------------------------------------------------------------- */
 
 static void put_number(struct strbuf *out, uint64_t number, size_t size)

@@ -25,8 +25,6 @@ enum {
     MESSAGE_CODEC_OVERHEAD = 96, /* bytes at most besides payloads, entries, ids of a snapshot */
 };
 
-/* Whether a message of TYPE may come from another member. */
-bool message_crosses_network(enum message_type type);
 /* Appends M, whose type may cross the network; OUT may have failed for lack of memory. */
 void message_encode(struct strbuf *out, const struct raft_message *m);
 /* ERR_MALFORMED; ERR_UNSUPPORTED: another version; ERR_NO_MEMORY. OUT owns what it holds. */

@@ -2,40 +2,6 @@
  * changes, so that the handlers may rely on it. */
 #include "consensus/core/machine.h"
 
-static bool is_local(enum message_type type)
-{
-    switch (type) {
-    case MESSAGE_CAMPAIGN:
-    case MESSAGE_BEAT:
-    case MESSAGE_UNREACHABLE:
-    case MESSAGE_SNAPSHOT_STATUS:
-    case MESSAGE_CHECK_QUORUM:
-    case MESSAGE_STORE:
-    case MESSAGE_STORE_RESPONSE:
-    case MESSAGE_APPLY:
-    case MESSAGE_APPLY_RESPONSE:
-    case MESSAGE_FORGET_LEADER:
-    case MESSAGE_TYPE_COUNT:
-        return true;
-    case MESSAGE_PROPOSAL:
-    case MESSAGE_APPEND:
-    case MESSAGE_APPEND_RESPONSE:
-    case MESSAGE_VOTE:
-    case MESSAGE_VOTE_RESPONSE:
-    case MESSAGE_SNAPSHOT:
-    case MESSAGE_HEARTBEAT:
-    case MESSAGE_HEARTBEAT_RESPONSE:
-    case MESSAGE_TRANSFER:
-    case MESSAGE_TIMEOUT_NOW:
-    case MESSAGE_READ_INDEX:
-    case MESSAGE_READ_INDEX_RESPONSE:
-    case MESSAGE_PRE_VOTE:
-    case MESSAGE_PRE_VOTE_RESPONSE:
-        return false;
-    }
-    return true; /* no type at all */
-}
-
 static bool is_response(enum message_type type)
 {
     return type == MESSAGE_APPEND_RESPONSE || type == MESSAGE_VOTE_RESPONSE ||
@@ -156,7 +122,7 @@ enum err core_check_message(struct raft *r, const struct raft_message *m)
 {
     if (m->from == RAFT_APPEND_THREAD || m->from == RAFT_APPLY_THREAD)
         return check_storage_response(r, m);
-    if (is_local(m->type) || m->to != r->id || m->from == RAFT_NONE ||
+    if (!message_crosses_network(m->type) || m->to != r->id || m->from == RAFT_NONE ||
         (m->from == r->id && !may_be_from_us(m->type)) || m->response_count > 0 ||
         !are_numbers_sane(m))
         return ERR_MALFORMED;

@@ -61,6 +61,9 @@ enum message_type {
 
 /* raftpb's name: static, never NULL, also for a number that is no type. */
 const char *message_type_text(enum message_type type);
+/* Whether a message of TYPE may come from another member; of a number that is no type: not. All
+ * others we say to ourselves alone. */
+bool message_crosses_network(enum message_type type);
 
 /* The place of a snapshot in the log. Its content is the owner's affair. */
 struct snapshot {
