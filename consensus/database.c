@@ -1,5 +1,6 @@
 #include "database.h"
 
+#include "base/bytes.h"
 #include "wal_gather.h"
 
 #include <errno.h>
@@ -32,11 +33,6 @@ static enum err cannot_read(struct strbuf *error, const char *path, int error_nu
     return err_from_errno(error_number);
 }
 
-static uint32_t be32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 /* https://www.sqlite.org/fileformat2.html section 1.3: those fields of the header that have one
  * value in our databases, and would make SQLite read another file than we wrote. */
 static enum err inspect_header(const uint8_t h[static 100], const char *path, struct strbuf *error)
@@ -59,9 +55,9 @@ static enum err inspect_header(const uint8_t h[static 100], const char *path, st
     };
     if (memcmp(h, "SQLite format 3", 16) != 0)
         return damaged(error, path, "is not a SQLite database");
-    if (be32(h + 68) != TABLES_APPLICATION_ID)
+    if (load_u32(h + 68) != TABLES_APPLICATION_ID)
         return damaged(error, path, "is a SQLite database, but not one of Warren's");
-    uint32_t format = be32(h + 60);
+    uint32_t format = load_u32(h + 60);
     if (format != TABLES_FORMAT) {
         strbuf_add_format(error,
                           "%s: has format %" PRIu32 ", this program knows format %d alone; use the "

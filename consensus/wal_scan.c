@@ -1,5 +1,7 @@
 #include "wal_scan.h"
 
+#include "base/bytes.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +34,6 @@ struct scan {
     uint8_t *buffer; /* one frame */
 };
 
-static uint32_t be32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 static uint32_t le32(const uint8_t *at)
 {
     return (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
@@ -45,8 +42,8 @@ static uint32_t le32(const uint8_t *at)
 static struct sums sum_on(struct sums s, const uint8_t *data, size_t size, bool big_endian)
 {
     for (const uint8_t *end = data + size; data < end; data += 8) {
-        s.a += (big_endian ? be32(data) : le32(data)) + s.b;
-        s.b += (big_endian ? be32(data + 4) : le32(data + 4)) + s.a;
+        s.a += (big_endian ? load_u32(data) : le32(data)) + s.b;
+        s.b += (big_endian ? load_u32(data + 4) : le32(data + 4)) + s.a;
     }
     return s;
 }
@@ -87,10 +84,10 @@ static enum err read_frame(struct scan *s, uint64_t number, struct sums seed, st
         return error;
     const uint8_t *at = s->buffer;
     *out = (struct frame){
-        .page = be32(at),
-        .commit = be32(at + 4),
-        .salts = {be32(at + 8), be32(at + 12)},
-        .stored = {be32(at + 16), be32(at + 20)},
+        .page = load_u32(at),
+        .commit = load_u32(at + 4),
+        .salts = {load_u32(at + 8), load_u32(at + 12)},
+        .stored = {load_u32(at + 16), load_u32(at + 20)},
     };
     *sums = sum_on(seed, at, 8, s->big_endian);
     *sums = sum_on(*sums, at + WAL_FRAME_HEADER_SIZE, s->page_size, s->big_endian);
@@ -217,21 +214,21 @@ static enum err scan_header(struct scan *s, uint64_t size, struct wal_report *ou
     enum err error = read_at(s->fd, header, sizeof(header), 0);
     if (error != OK)
         return ERR_IO;
-    s->big_endian = (be32(header) & 1) != 0;
+    s->big_endian = (load_u32(header) & 1) != 0;
     struct sums sums = sum_on((struct sums){0}, header, 24, s->big_endian);
-    struct sums stored = {be32(header + 24), be32(header + 28)};
-    if ((be32(header) & ~1u) != MAGIC || !same_sums(sums, stored)) {
+    struct sums stored = {load_u32(header + 24), load_u32(header + 28)};
+    if ((load_u32(header) & ~1u) != MAGIC || !same_sums(sums, stored)) {
         /* The first header is synced before any frame; a later one is written over it in one
          * sector. */
         out->verdict = size == sizeof(header) ? WAL_EMPTY : WAL_BAD_HEADER;
         return OK;
     }
-    if (be32(header + 8) != s->page_size) {
+    if (load_u32(header + 8) != s->page_size) {
         out->verdict = WAL_BAD_PAGE_SIZE;
         return OK;
     }
-    s->salts[0] = be32(header + 16);
-    s->salts[1] = be32(header + 20);
+    s->salts[0] = load_u32(header + 16);
+    s->salts[1] = load_u32(header + 20);
     memcpy(out->salts, s->salts, sizeof(out->salts));
     size_t stride = WAL_FRAME_HEADER_SIZE + s->page_size;
     s->frame_count = (size - sizeof(header)) / stride;

@@ -1,5 +1,7 @@
 #include "writer.h"
 
+#include "base/bytes.h"
+
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,10 +72,8 @@ static enum err read_salts(struct writer *w, uint32_t salts[static 2])
         wal == NULL || wal->pMethods == NULL ||
         wal->pMethods->xRead(wal, header, sizeof(header), 0) != SQLITE_OK)
         return ERR_IO;
-    for (size_t i = 0; i < 2; i++) {
-        const uint8_t *at = header + 16 + 4 * i;
-        salts[i] = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-    }
+    for (size_t i = 0; i < 2; i++)
+        salts[i] = load_u32(header + 16 + 4 * i);
     return OK;
 }
 

@@ -1,5 +1,6 @@
 #include "call.h"
 
+#include "base/bytes.h"
 #include "conn.h"
 #include "registry/api.h"
 #include "server.h"
@@ -449,7 +450,7 @@ static bool check_prefix(struct call *c)
     struct call_input *in = &c->input;
     const uint8_t *p = in->prefix;
     size_t max_size = c->server->max_request_size + API_MESSAGE_OVERHEAD;
-    in->message_size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | (size_t)p[4];
+    in->message_size = load_u32(p + 1);
     if (p[0] == 1)
         call_end(c, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
     else if (p[0] != 0)

@@ -1,5 +1,7 @@
 #include "grpc.h"
 
+#include "base/bytes.h"
+
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
@@ -125,8 +127,7 @@ static void push_message(struct grpc_stream *st)
 
 static void start_body(struct grpc_stream *st)
 {
-    uint32_t size = (uint32_t)st->head[1] << 24 | (uint32_t)st->head[2] << 16 |
-                    (uint32_t)st->head[3] << 8 | st->head[4];
+    uint32_t size = load_u32(st->head + 1);
     if (st->head[0] != 0) {
         refuse_stream(st, GRPC_INTERNAL, "grpc: a compressed message that was not asked for");
         return;

@@ -46,4 +46,10 @@ static inline bool bytes_starts_with(struct bytes text, struct bytes prefix)
            (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
 }
 
+/* A big-endian number, of four octets that are known to be there. */
+static inline uint32_t load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
 #endif

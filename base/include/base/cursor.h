@@ -6,6 +6,8 @@
 #ifndef WARREN_BASE_CURSOR_H
 #define WARREN_BASE_CURSOR_H
 
+#include "base/bytes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,7 +57,7 @@ static inline uint16_t read_u16(struct reader *r)
 static inline uint32_t read_u32(struct reader *r)
 {
     const uint8_t *b = read_bytes(r, 4);
-    return b != NULL ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3] : 0;
+    return b != NULL ? load_u32(b) : 0;
 }
 
 static inline uint64_t read_u64(struct reader *r)
